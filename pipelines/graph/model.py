@@ -114,8 +114,7 @@ class Node:
     @property
     def merges(self) -> bool:
         """Takes items from several channels one at a time, as they come."""
-        several = len(self.upstreams) + len(self.feeders) > 1
-        return several and (not self.properties.aggregate_inputs or bool(self.feeders))
+        return len(self.upstreams) + len(self.feeders) > 1 and not self.zips
 
     @property
     def zips(self) -> bool:
