@@ -1,0 +1,217 @@
+"""The functions behind a graph's names, and whether they can be called where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..signature import CallShape, call_shape
+from .model import CallKind
+from .problems import At, Problems, shown
+from .shape import Draft
+
+__all__ = ["Called", "Resolver", "call_of", "check_call", "check_lifecycle"]
+
+_SOURCE_HINT = (
+    "a node without upstream is a source: `async def f(self, output_q, **args)`, or a generator `def f(self, **args)`"
+)
+_PROCESSOR_HINT = "a node with upstreams is called as f(self, q_elt, **args)"
+
+
+class Resolver:
+    """Looks names up in whatever was given as ``coro_map``, and notes what cannot be found.
+
+    Args:
+        coro_map: None (names stay unresolved), an object with ``resolve``, a mapping, or a callable
+            that is asked about everything that stands in ``coro``, functions too.
+
+    Raises:
+        TypeError: ``coro_map`` is none of these.
+    """
+
+    def __init__(self, coro_map: Any, problems: Problems, *, strict: bool) -> None:
+        self._map = coro_map
+        self._problems = problems
+        self._strict = strict
+        self._find = self._finder(coro_map)
+        self._validate = getattr(coro_map, "validate_args", None)
+        self._lifecycle = getattr(coro_map, "lifecycle", None)
+
+    def _finder(self, coro_map: Any) -> Callable[[Any], Any]:
+        if coro_map is None:
+            return _itself
+        if hasattr(coro_map, "resolve"):
+            return lambda name: name if callable(name) else coro_map.resolve(name)
+        if isinstance(coro_map, Mapping):
+            return lambda name: name if callable(name) else coro_map[name]
+        if callable(coro_map):
+            return lambda name: coro_map(name)
+        raise TypeError(f"coro_map is a callable, a mapping or a registry, not {shown(coro_map)}")
+
+    def find(self, coro: Any, at: At) -> Callable[..., Any] | None:
+        """The function that ``coro`` stands for, or None after noting why there is none."""
+        if self._strict and not isinstance(coro, str):
+            self._problems.add("wrong_type", at, f"{at[-1]} must be the name of a function, not {shown(coro)}")
+            return None
+        try:
+            function = self._find(coro)
+        except Exception as error:
+            self._unknown(coro, at, error)
+            return None
+        if callable(function):
+            return function  # type: ignore[no-any-return]
+        if self._map is not None:
+            self._problems.add("unknown_coro", at, f"{shown(coro)} stands for {shown(function)}, which is no function")
+        return None
+
+    def _unknown(self, coro: Any, at: At, error: Exception) -> None:
+        known = self._known()
+        why = "" if isinstance(error, KeyError) else f": {type(error).__name__}: {_message(error)}"
+        hint = self._problems.choices(coro, known, "there are") if known is not None else ""
+        self._problems.add("unknown_coro", at, f"unknown {at[-1]} {shown(coro)}{why}", hint)
+
+    def _known(self) -> Collection[str] | None:
+        names = getattr(self._map, "names", None)
+        if callable(names):
+            return list(names())
+        return [name for name in self._map if isinstance(name, str)] if isinstance(self._map, Mapping) else None
+
+    def lifecycle(self, coro: Any) -> tuple[Any, Any]:
+        """The ``setup`` and ``cleanup`` that were registered together with ``coro``."""
+        if self._lifecycle is None or not isinstance(coro, str):
+            return None, None
+        setup, cleanup = self._lifecycle(coro)
+        return setup, cleanup
+
+    def validated(self, coro: Any, args: dict[str, Any], at: At, known_bad: Collection[str]) -> dict[str, Any]:
+        """``args`` as the resolver's schema reads them; what does not fit is noted.
+
+        Args:
+            known_bad: Names of arguments about which a problem is noted already.
+        """
+        if self._validate is None or not isinstance(coro, str):
+            return args
+        checked = {name: value for name, value in args.items() if name not in known_bad}
+        read, found = self._validate(coro, checked, self._strict)
+        for suffix, message in found:
+            if _first(suffix) not in known_bad:
+                self._problems.add("bad_argument", (*at, *suffix), message)
+        return dict(read)
+
+
+def _first(suffix: Iterable[Any]) -> Any:
+    return next(iter(suffix), None)
+
+
+def _itself(coro: Any) -> Any:
+    return coro
+
+
+def _message(error: Exception) -> str:
+    try:
+        return str(error)[:200]
+    except Exception:  # a broken __str__ must not hide the problem being told
+        return "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """How a node's function is called: what it gives, and how many values come before the arguments."""
+
+    kind: CallKind
+    shape: CallShape
+    leading: int | None
+    """None when that depends on edges that could not be read."""
+
+
+def call_of(function: Callable[..., Any], draft: Draft, upstreams: int, *, source: bool, certain: bool) -> Called:
+    """How ``function`` is called at a node.
+
+    Args:
+        upstreams: How many items one call of the node gets.
+        certain: Whether ``source`` and ``upstreams`` are final.
+    """
+    shape = call_shape(function)
+    if not source:
+        if not shape.lifted:
+            return Called(CallKind(shape.kind), shape, 2)
+        return Called(CallKind(shape.kind), shape, upstreams if certain else None)
+    if not certain:
+        return Called(CallKind(shape.kind), shape, None)
+    if shape.kind == "coroutine":
+        return Called(CallKind.COROUTINE, shape, 2)
+    if shape.kind != "function":
+        return Called(CallKind(shape.kind), shape, 1)
+    if shape.needs(draft.args) >= 2 and shape.wraps_async:
+        return Called(CallKind.COROUTINE, shape, 2)
+    return Called(CallKind.GENERATOR, shape, 1)
+
+
+def check_call(called: Called, draft: Draft, problems: Problems, *, source: bool) -> list[str]:
+    """Note why the node's function cannot be called with the node's arguments.
+
+    Returns:
+        The names of the arguments that are wrong or missing.
+    """
+    if called.leading is None:
+        return []
+    arguments = called.shape.after(called.leading)
+    misfit = _misfit(called, draft, source)
+    if misfit is None and arguments.match(draft.args):
+        return []
+    at: At = ("nodes", draft.name)
+    if misfit is not None:
+        problems.add("bad_signature", (*at, "coro"), f"node {shown(draft.name)}: {misfit}", _hint(source))
+        return [*draft.args, *arguments.required]
+    wrong = []
+    for name in draft.args:
+        if name in arguments.reserved:
+            message = f"node {shown(draft.name)}: argument {shown(name)} is a parameter that the library itself gives"
+            problems.add("reserved_argument", (*at, "args", name), message)
+            wrong.append(name)
+        elif name not in arguments.accepted and not arguments.open:
+            hint = problems.choices(name, sorted(arguments.accepted), "it takes")
+            message = f"node {shown(draft.name)}: its coro takes no argument {shown(name)}"
+            problems.add("unknown_argument", (*at, "args", name), message, hint or "it takes none")
+            wrong.append(name)
+    for name in sorted(arguments.required.difference(draft.args)):
+        message = f"node {shown(draft.name)}: its coro needs an argument {shown(name)}"
+        problems.add("missing_argument", (*at, "args", name), message, _SOURCE_HINT if source else "")
+        wrong.append(name)
+    return wrong
+
+
+def _hint(source: bool) -> str:
+    return _SOURCE_HINT if source else _PROCESSOR_HINT
+
+
+def _misfit(called: Called, draft: Draft, source: bool) -> str | None:
+    """Why the function fits no node of this sort, whatever the arguments; None when it does."""
+    shape, leading = called.shape, called.leading or 0
+    if source and shape.lifted:
+        return "a lifted function takes the items of upstream nodes, and there is none"
+    second = shape.positional[1] if len(shape.positional) > 1 and not shape.lifted else None
+    if source and second == "q_elt" and second not in draft.args:
+        return "it has no upstream, but its coro takes items (q_elt)"
+    if not source and second == "output_q":
+        return "it has upstreams, but its coro is a source's (it takes output_q)"
+    if source and called.kind is CallKind.GENERATOR and shape.kind == "function" and shape.needs(draft.args) >= 2:
+        return "a plain function as a source takes self alone and returns what is iterated; write `async def`"
+    if not shape.after(leading).fits:
+        takes = len(shape.positional)
+        values = "the items of its upstreams" if shape.lifted else "values by position"
+        return f"its coro is given {leading} {values}, but takes {takes}"
+    return None
+
+
+def check_lifecycle(function: Callable[..., Any], at: At, problems: Problems) -> None:
+    """Note why a ``setup`` or ``cleanup`` cannot be called as ``f(self)``."""
+    shape = call_shape(function)
+    message = ""
+    if shape.kind in ("generator", "async generator"):
+        message = f"{at[-1]} is a generator; nobody would run it"
+    elif not shape.after(1).match(()):
+        message = f"{at[-1]} is called with self alone, which does not fit its parameters"
+    if message:
+        problems.add("bad_signature", at, message, "write `async def f(self)` or `def f(self)`")

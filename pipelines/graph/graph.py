@@ -1,0 +1,109 @@
+"""The `Graph`: a dict that was read, found right, and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from ..types import CoroMap, GraphDict
+from . import draw, shape
+from .model import Edge, Node
+from .reader import Parts, read_graph
+
+__all__ = ["Graph"]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A valid graph: what the engine runs and the drawings show.
+
+    Two graphs are equal when their nodes and edges are. A graph cannot be changed; the argument
+    values in it are those of the dict, shared and not copied.
+
+    Attributes:
+        nodes: The nodes by name, in the order of the dict's ``nodes``.
+        order: The names, sources first, every node behind all that feed it; equal graphs have equal orders.
+        edges: Every edge and dead-letter route, in the order of ``nodes``.
+        sources: Names of the nodes into which nothing flows.
+        sinks: Names of the nodes without downstream.
+    """
+
+    nodes: Mapping[str, Node]
+    order: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    sources: tuple[str, ...]
+    sinks: tuple[str, ...]
+    _written: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @staticmethod
+    def parse(
+        input_d: GraphDict | Graph,
+        coro_map: CoroMap | None = None,
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        strict: bool = False,
+    ) -> Graph:
+        """Read a graph dict, or refuse it with everything that is wrong with it.
+
+        The order of keys in ``nodes`` and ``graph`` may differ and never changes the wiring. The
+        time is linear in nodes and edges.
+
+        Args:
+            input_d: The dict with ``nodes`` and ``graph``. A `Graph` is returned as it is, or read
+                again when anything else is given too.
+            coro_map: Where names of coros are looked up: a mapping; a `Registry` or anything else with
+                ``resolve(name)``; or a callable, which is asked about everything that stands in
+                ``coro``, functions too. None leaves names unresolved: such a graph can be checked
+                and drawn, not run.
+            defaults: Properties for all nodes that do not set them.
+            strict: Apply the rules for strangers: functions by name only, readable node names of
+                bounded length, arguments as strict JSON, at most 100 problems told.
+
+        Raises:
+            GraphError: The dict is wrong; ``problems`` lists everything.
+            TypeError: ``coro_map`` is nothing that can be asked.
+        """
+        if isinstance(input_d, Graph):
+            if coro_map is None and defaults is None and not strict:
+                return input_d
+            input_d = input_d._written
+        return Graph._of(read_graph(input_d, coro_map, defaults=defaults, strict=strict))
+
+    @staticmethod
+    def _of(parts: Parts) -> Graph:
+        nodes = parts.nodes
+        return Graph(
+            MappingProxyType(nodes),
+            parts.order,
+            parts.edges,
+            tuple([name for name, node in nodes.items() if node.is_source]),
+            tuple([name for name, node in nodes.items() if node.is_sink]),
+            parts.written,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The dict that `parse` makes this graph of: what was given, functions as functions."""
+        nodes = {
+            name: {key: dict(value) if isinstance(value, Mapping) else value for key, value in entry.items()}
+            for name, entry in self._written["nodes"].items()
+        }
+        return {"nodes": nodes, "graph": {name: list(targets) for name, targets in self._written["graph"].items()}}
+
+    def to_mermaid(self) -> str:
+        """The graph as a Mermaid flowchart; every name is escaped."""
+        return draw.mermaid(self.nodes, self.edges)
+
+    def to_dot(self) -> str:
+        """The graph in Graphviz' language; every name is escaped."""
+        return draw.dot(self.nodes, self.edges)
+
+    def to_text(self) -> str:
+        """The graph for a terminal: a line per node, by distance from the sources."""
+        return draw.text(self.nodes, self.edges, self.order)
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """The shape of a graph dict in JSON Schema, draft 2020-12: types, keys and ranges, no wiring."""
+        return shape.json_schema()

@@ -1,0 +1,269 @@
+"""What a coro's signature says: what calling it gives, and which arguments it takes.
+
+Coros come as functions, bound methods, partials, callable objects and behind decorators. Two questions
+are asked of each, once, and the answers are kept as long as the function lives: what does a call give
+(decided by the outermost callable, because that is what gets called), and which parameters are there
+(decided by what the decorators wrap, as `inspect.signature` does).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from types import BuiltinFunctionType, MethodType
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+__all__ = ["Arguments", "CallShape", "Kind", "call_shape", "lift"]
+
+Kind = Literal["coroutine", "function", "generator", "async generator"]
+"""What calling a function gives; the values of `pipelines.graph.CallKind` for resolved coros."""
+
+LIFTED = "__pipelines_lift__"
+"""The attribute by which a lifted function carries the plain function it was made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The arguments by name that are left when the first parameters are given by position.
+
+    Attributes:
+        accepted: Names that may be given.
+        required: Names that must be given.
+        reserved: Names that are taken by the positional values and cannot be given again.
+        open: Whether any other name may be given too (``**kwargs``).
+        fits: Whether the function can be called with so many positional values at all.
+    """
+
+    accepted: frozenset[str]
+    required: frozenset[str]
+    reserved: frozenset[str]
+    open: bool
+    fits: bool
+
+    def match(self, names: Collection[str]) -> bool:
+        """Whether a call with exactly these names works."""
+        return (
+            self.fits
+            and self.required.issubset(names)
+            and (self.accepted.issuperset(names) if not self.open else self.reserved.isdisjoint(names))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CallShape:
+    """A function's signature, reduced to what the graph reader asks.
+
+    Attributes:
+        kind: What a call gives.
+        lifted: Whether it was made by `lift`; the parameters are then those of the plain function.
+        wraps_async: It is a plain function, but a decorator's around a coroutine function.
+        positional: Names of the parameters that can be given by position, in order.
+        positional_only: How many of them can only be given so.
+        required: Names without a default.
+        keyword_only: Names that can only be given by name.
+        varargs, varkw: Whether it takes ``*args``, ``**kwargs``.
+    """
+
+    kind: Kind
+    lifted: bool = False
+    wraps_async: bool = False
+    positional: tuple[str, ...] = ()
+    positional_only: int = 0
+    required: frozenset[str] = frozenset()
+    keyword_only: frozenset[str] = frozenset()
+    varargs: bool = False
+    varkw: bool = False
+    _after: dict[int, Arguments] = field(default_factory=dict, compare=False, repr=False)
+
+    def after(self, leading: int) -> Arguments:
+        """The arguments by name behind ``leading`` positional values."""
+        known = self._after.get(leading)
+        if known is None:
+            known = self._after[leading] = self._arguments(leading)
+        return known
+
+    def _arguments(self, leading: int) -> Arguments:
+        by_name = frozenset(self.positional[max(leading, self.positional_only) :]) | self.keyword_only
+        unreachable = self.required.intersection(self.positional[leading : self.positional_only])
+        return Arguments(
+            accepted=by_name,
+            required=by_name & self.required,
+            reserved=frozenset(self.positional[self.positional_only : leading]),
+            open=self.varkw,
+            fits=not unreachable and (self.varargs or len(self.positional) >= leading),
+        )
+
+    def needs(self, given: Collection[str] = ()) -> int:
+        """How many positional values it needs when the arguments ``given`` come by name."""
+        return sum(1 for name in self.positional if name in self.required and name not in given)
+
+
+_UNKNOWN = {"varargs": True, "varkw": True}
+"""The parameters of a callable that does not tell its signature: anything goes."""
+
+_shapes: WeakKeyDictionary[Callable[..., Any], CallShape] = WeakKeyDictionary()
+_bound_shapes: WeakKeyDictionary[Callable[..., Any], CallShape] = WeakKeyDictionary()
+
+
+def call_shape(function: Callable[..., Any]) -> CallShape:
+    """The shape of ``function``, worked out once while it lives.
+
+    Never fails: a callable that does not tell its signature takes anything.
+    """
+    # A bound method is made anew by every attribute access, so its function holds the answer.
+    if type(function) is MethodType:
+        return _cached(_bound_shapes, function.__func__, function)
+    if _compares_by_identity(function):
+        return _cached(_shapes, function, function)
+    return _inspected(function)
+
+
+def _cached(cache: Any, key: Any, function: Callable[..., Any]) -> CallShape:
+    try:
+        shape: CallShape | None = cache.get(key)
+        if shape is None:
+            shape = cache[key] = _inspected(function)
+        return shape
+    except TypeError:  # cannot be referenced weakly, or cannot be hashed
+        return _inspected(function)
+
+
+def _compares_by_identity(function: Callable[..., Any]) -> bool:
+    return type(function).__hash__ is object.__hash__ or isinstance(function, BuiltinFunctionType)
+
+
+def _inspected(function: Callable[..., Any]) -> CallShape:
+    plain = getattr(function, LIFTED, None)
+    if plain is not None:
+        return CallShape(kind=_kind(function), lifted=True, **_parameters(plain))
+    kind = _kind(function)
+    wraps_async = kind == "function" and _kind(_unwrapped(function)) == "coroutine"
+    return CallShape(kind=kind, wraps_async=wraps_async, **_parameters(function))
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
+    signature = signature_of(function)
+    if signature is None:
+        return _UNKNOWN
+    parameters = list(signature.parameters.values())
+    by_kind = {kind: [p for p in parameters if p.kind is kind] for kind in inspect._ParameterKind}
+    only = by_kind[inspect.Parameter.POSITIONAL_ONLY]
+    both = by_kind[inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    named = [*only, *both, *by_kind[inspect.Parameter.KEYWORD_ONLY]]
+    return {
+        "positional": tuple(p.name for p in (*only, *both)),
+        "positional_only": len(only),
+        "required": frozenset(p.name for p in named if p.default is p.empty),
+        "keyword_only": frozenset(p.name for p in by_kind[inspect.Parameter.KEYWORD_ONLY]),
+        "varargs": bool(by_kind[inspect.Parameter.VAR_POSITIONAL]),
+        "varkw": bool(by_kind[inspect.Parameter.VAR_KEYWORD]),
+    }
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    """The signature behind all decorators, or None when the callable does not tell it."""
+    try:
+        return inspect.signature(function)
+    except Exception:  # foreign objects raise all sorts of things here
+        return None
+
+
+def _kind(function: Callable[..., Any]) -> Kind:
+    called = _called(function)
+    if inspect.isasyncgenfunction(called):
+        return "async generator"
+    if inspect.isgeneratorfunction(called):
+        return "generator"
+    # The callable itself is asked too: newer Pythons can mark one as a coroutine function.
+    if inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(function):
+        return "coroutine"
+    return "function"
+
+
+def _called(function: Any) -> Any:
+    """The function whose code runs when ``function`` is called."""
+    for _ in range(100):  # callable objects may be nested, and may be nested in themselves
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif isinstance(function, (MethodType, staticmethod)):
+            function = function.__func__
+        elif inspect.isfunction(function) or inspect.isclass(function):
+            return function
+        elif inspect.isfunction(getattr(type(function), "__call__", None)):
+            return type(function).__call__
+        else:
+            return function
+    return function
+
+
+def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    try:
+        return inspect.unwrap(_called(function))
+    except ValueError:  # wrapped around itself
+        return function
+
+
+def lift(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a node's coro of a function that takes plain values: ``function(*q_elt, **args)``.
+
+    The result is of the same kind as ``function`` (coroutine function, plain function, generator or
+    async generator function) and bears its name and docstring. Its arguments are checked against
+    the parameters behind the values: with two upstreams zipped, from the third on.
+
+    Args:
+        function: Any callable; one that is lifted already is returned as it is.
+
+    Raises:
+        TypeError: ``function`` cannot be called.
+    """
+    if not callable(function):
+        raise TypeError(f"lift takes a function, not {type(function).__name__}")
+    if getattr(function, LIFTED, None) is not None:
+        return function
+    lifted = _LIFTERS[_kind(function)](function)
+    functools.update_wrapper(lifted, function)
+    del lifted.__wrapped__  # it would be asked for the signature, which is another one here
+    setattr(lifted, LIFTED, function)
+    return lifted
+
+
+def _lift_coroutine(function: Callable[..., Any]) -> Any:
+    async def lifted(self: Any, q_elt: tuple[Any, ...], /, **args: Any) -> Any:
+        return await function(*q_elt, **args)
+
+    return lifted
+
+
+def _lift_function(function: Callable[..., Any]) -> Any:
+    def lifted(self: Any, q_elt: tuple[Any, ...], /, **args: Any) -> Any:
+        return function(*q_elt, **args)
+
+    return lifted
+
+
+def _lift_generator(function: Callable[..., Any]) -> Any:
+    def lifted(self: Any, q_elt: tuple[Any, ...], /, **args: Any) -> Any:
+        yield from function(*q_elt, **args)
+
+    return lifted
+
+
+def _lift_async_generator(function: Callable[..., Any]) -> Any:
+    async def lifted(self: Any, q_elt: tuple[Any, ...], /, **args: Any) -> Any:
+        async with contextlib.aclosing(function(*q_elt, **args)) as values:
+            async for value in values:
+                yield value
+
+    return lifted
+
+
+_LIFTERS: Mapping[Kind, Callable[[Callable[..., Any]], Any]] = {
+    "coroutine": _lift_coroutine,
+    "function": _lift_function,
+    "generator": _lift_generator,
+    "async generator": _lift_async_generator,
+}
