@@ -74,7 +74,7 @@ BAD = {
     "transport": (
         "server = await asyncio.start_server(lambda r, w: None, '127.0.0.1', 0)\n"
         "    await asyncio.open_connection(*server.sockets[0].getsockname())\n    server.close()",
-        "*unclosed transport*",
+        "*unclosed *transport*",
     ),
     "file": ("open(__file__)", "*unclosed file*"),
     "assertion": ("assert [1] == [2]", "E*assert [[]1] == [[]2]"),
