@@ -308,6 +308,13 @@ def run_file(path: Path) -> None:
         Document(Path(folder)).run(blocks)
 
 
+def run_in_new_process(path: Path) -> subprocess.CompletedProcess[str]:
+    """Run one file as the command line does, with warnings as errors."""
+    command = [sys.executable, "-W", "error", "-m", "tests.doc_runner", str(path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
 def main() -> int:
     """Run the files named on the command line; 1 when one of them fails."""
     parser = argparse.ArgumentParser(description="Run the code in Markdown files.")

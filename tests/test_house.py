@@ -119,6 +119,7 @@ def test_the_wheel_holds_every_module_and_the_type_marker(tmp_path: Path) -> Non
     )
     assert result.returncode == 0, result.stderr
     [wheel] = tmp_path.glob("asyncio_pipelines-*.whl")
-    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("pipelines/")}
+    packed = set(zipfile.ZipFile(wheel).namelist())
     files = {path.relative_to(ROOT).as_posix() for path in MODULES}
     assert packed >= files | {"pipelines/py.typed"}
+    assert {name.partition("/")[0] for name in packed} == {"pipelines", wheel.name.split("-py3")[0] + ".dist-info"}
