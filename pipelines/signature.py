@@ -13,7 +13,7 @@ import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from types import BuiltinFunctionType, MethodType
+from types import MethodType
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -105,8 +105,9 @@ class CallShape:
 _UNKNOWN = {"varargs": True, "varkw": True}
 """The parameters of a callable that does not tell its signature: anything goes."""
 
-_shapes: WeakKeyDictionary[Callable[..., Any], CallShape] = WeakKeyDictionary()
-_bound_shapes: WeakKeyDictionary[Callable[..., Any], CallShape] = WeakKeyDictionary()
+_Shapes = WeakKeyDictionary[Callable[..., Any], CallShape]
+_shapes: _Shapes = WeakKeyDictionary()
+_bound_shapes: _Shapes = WeakKeyDictionary()
 
 
 def call_shape(function: Callable[..., Any]) -> CallShape:
@@ -115,25 +116,27 @@ def call_shape(function: Callable[..., Any]) -> CallShape:
     Never fails: a callable that does not tell its signature takes anything.
     """
     # A bound method is made anew by every attribute access, so its function holds the answer.
-    if type(function) is MethodType:
-        return _cached(_bound_shapes, function.__func__, function)
-    if _compares_by_identity(function):
-        return _cached(_shapes, function, function)
-    return _inspected(function)
+    method = type(function) is MethodType
+    key = function.__func__ if isinstance(function, MethodType) else function
+    return _cached(_bound_shapes if method else _shapes, key, function)
 
 
-def _cached(cache: Any, key: Any, function: Callable[..., Any]) -> CallShape:
+def _cached(cache: _Shapes, key: Any, function: Callable[..., Any]) -> CallShape:
+    if not _compares_by_identity(key):
+        return _inspected(function)
     try:
-        shape: CallShape | None = cache.get(key)
+        shape = cache.get(key)
         if shape is None:
             shape = cache[key] = _inspected(function)
         return shape
-    except TypeError:  # cannot be referenced weakly, or cannot be hashed
+    except TypeError:  # cannot be referenced weakly
         return _inspected(function)
 
 
-def _compares_by_identity(function: Callable[..., Any]) -> bool:
-    return type(function).__hash__ is object.__hash__ or isinstance(function, BuiltinFunctionType)
+def _compares_by_identity(function: object) -> bool:
+    # Objects that are equal to each other may still be called differently.
+    hashed_by: Any = type(function).__hash__
+    return hashed_by is object.__hash__
 
 
 def _inspected(function: Callable[..., Any]) -> CallShape:
@@ -186,23 +189,18 @@ def _kind(function: Callable[..., Any]) -> Kind:
 
 def _called(function: Any) -> Any:
     """The function whose code runs when ``function`` is called."""
-    for _ in range(100):  # callable objects may be nested, and may be nested in themselves
-        if isinstance(function, functools.partial):
-            function = function.func
-        elif isinstance(function, (MethodType, staticmethod)):
-            function = function.__func__
-        elif inspect.isfunction(function) or inspect.isclass(function):
-            return function
-        elif inspect.isfunction(getattr(type(function), "__call__", None)):
-            return type(function).__call__
-        else:
-            return function
-    return function
+    while isinstance(function, (functools.partial, MethodType, staticmethod)):
+        function = function.func if isinstance(function, functools.partial) else function.__func__
+    if inspect.isfunction(function) or inspect.isclass(function):
+        return function
+    call = type(function).__call__ if callable(function) else None
+    return call if inspect.isfunction(call) else function
 
 
 def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
-        return inspect.unwrap(_called(function))
+        unwrapped: Callable[..., Any] = inspect.unwrap(_called(function))
+        return unwrapped
     except ValueError:  # wrapped around itself
         return function
 
@@ -224,9 +222,9 @@ def lift(function: Callable[..., Any]) -> Callable[..., Any]:
         raise TypeError(f"lift takes a function, not {type(function).__name__}")
     if getattr(function, LIFTED, None) is not None:
         return function
-    lifted = _LIFTERS[_kind(function)](function)
+    lifted: Callable[..., Any] = _LIFTERS[_kind(function)](function)
     functools.update_wrapper(lifted, function)
-    del lifted.__wrapped__  # it would be asked for the signature, which is another one here
+    del lifted.__wrapped__  # type: ignore[attr-defined]  # its signature is another one
     setattr(lifted, LIFTED, function)
     return lifted
 

@@ -100,17 +100,12 @@ def _explain(
 ) -> None:
     shared = origins[pair[0]].sources & origins[pair[1]].sources
     paths = [_path(nodes, origins, upstream, shared & -shared) for upstream in pair]
-    breaks = dict.fromkeys(name for path in paths for name in path[1:] if _starts_stream(nodes[name]))
-    problems.add(
-        "unaligned_zip",
-        ("nodes", zipping.name),
-        f"node {shown(zipping.name)} zips two paths whose items do not correspond one to one: "
-        + " and ".join(chain_text([*path, zipping.name]) for path in paths),
-        f"{', '.join(map(bare, breaks))} starts a new stream; let {bare(zipping.name)} take items as they come "
-        "with aggregate_inputs false"
-        if len(breaks) < 5
-        else "let it take items as they come with aggregate_inputs false",
-    )
+    breaks = list(dict.fromkeys(name for path in paths for name in path[1:] if _starts_stream(nodes[name])))
+    both = " and ".join(chain_text([*path, zipping.name]) for path in paths)
+    message = f"node {shown(zipping.name)} zips two paths whose items do not correspond one to one: {both}"
+    where = ", ".join(map(bare, breaks[:5]))
+    hint = f"positions change at {where}; set aggregate_inputs to false to take items as they come"
+    problems.add("unaligned_zip", ("nodes", zipping.name), message, hint)
 
 
 def _starts_stream(node: Node) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,24 +84,19 @@ class Resolver:
         setup, cleanup = self._lifecycle(coro)
         return setup, cleanup
 
-    def validated(self, coro: Any, args: dict[str, Any], at: At, known_bad: Collection[str]) -> dict[str, Any]:
-        """``args`` as the resolver's schema reads them; what does not fit is noted.
+    def validated(self, draft: Draft, known_bad: Collection[str]) -> dict[str, Any]:
+        """The arguments as the resolver's schema reads them; those that do not fit are noted.
 
-        Args:
-            known_bad: Names of arguments about which a problem is noted already.
+        Nothing is said about the arguments ``known_bad``: a problem with each is noted already.
         """
-        if self._validate is None or not isinstance(coro, str):
-            return args
-        checked = {name: value for name, value in args.items() if name not in known_bad}
-        read, found = self._validate(coro, checked, self._strict)
+        if self._validate is None or not isinstance(draft.coro, str):
+            return draft.args
+        checked = {name: value for name, value in draft.args.items() if name not in known_bad}
+        read, found = self._validate(draft.coro, checked, self._strict)
         for suffix, message in found:
-            if _first(suffix) not in known_bad:
-                self._problems.add("bad_argument", (*at, *suffix), message)
+            if not suffix or suffix[0] not in known_bad:
+                self._problems.add("bad_argument", ("nodes", draft.name, "args", *suffix), message)
         return dict(read)
-
-
-def _first(suffix: Iterable[Any]) -> Any:
-    return next(iter(suffix), None)
 
 
 def _itself(coro: Any) -> Any:
@@ -124,28 +119,33 @@ class Called:
     leading: int | None
     """None when that depends on edges that could not be read."""
 
+    @property
+    def threadable(self) -> bool:
+        """Whether the function may run on a thread: nothing in it needs an event loop."""
+        return self.kind is CallKind.FUNCTION and not self.shape.wraps_async
 
-def call_of(function: Callable[..., Any], draft: Draft, upstreams: int, *, source: bool, certain: bool) -> Called:
-    """How ``function`` is called at a node.
 
-    Args:
-        upstreams: How many items one call of the node gets.
-        certain: Whether ``source`` and ``upstreams`` are final.
+_KINDS = {kind.value: kind for kind in CallKind}
+
+
+def call_of(function: Callable[..., Any], draft: Draft, items: int, *, source: bool, certain: bool) -> Called:
+    """How ``function`` is called at a node that gets so many ``items`` in one call.
+
+    While it is not ``certain`` that the node has no more upstreams, nothing is said that more
+    upstreams would make wrong.
     """
     shape = call_shape(function)
-    if not source:
-        if not shape.lifted:
-            return Called(CallKind(shape.kind), shape, 2)
-        return Called(CallKind(shape.kind), shape, upstreams if certain else None)
+    kind = _KINDS[shape.kind]
+    if not source and not shape.lifted:
+        return Called(kind, shape, 2)
     if not certain:
-        return Called(CallKind(shape.kind), shape, None)
-    if shape.kind == "coroutine":
+        return Called(kind, shape, None)
+    if not source:
+        return Called(kind, shape, items)
+    if kind is CallKind.COROUTINE or (shape.wraps_async and shape.needs(draft.args) >= 2):
         return Called(CallKind.COROUTINE, shape, 2)
-    if shape.kind != "function":
-        return Called(CallKind(shape.kind), shape, 1)
-    if shape.needs(draft.args) >= 2 and shape.wraps_async:
-        return Called(CallKind.COROUTINE, shape, 2)
-    return Called(CallKind.GENERATOR, shape, 1)
+    # A plain function returns what is iterated, as calling a generator function does.
+    return Called(CallKind.GENERATOR if kind is CallKind.FUNCTION else kind, shape, 1)
 
 
 def check_call(called: Called, draft: Draft, problems: Problems, *, source: bool) -> list[str]:

@@ -85,10 +85,12 @@ class Graph:
 
     def to_dict(self) -> dict[str, Any]:
         """The dict that `parse` makes this graph of: what was given, functions as functions."""
-        nodes = {
-            name: {key: dict(value) if isinstance(value, Mapping) else value for key, value in entry.items()}
-            for name, entry in self._written["nodes"].items()
-        }
+        nodes = {name: dict(entry) for name, entry in self._written["nodes"].items()}
+        for entry in nodes.values():
+            if "args" in entry:
+                entry["args"] = dict(entry["args"])
+            if "properties" in entry:
+                entry["properties"] = shape.copied(entry["properties"])
         return {"nodes": nodes, "graph": {name: list(targets) for name, targets in self._written["graph"].items()}}
 
     def to_mermaid(self) -> str:

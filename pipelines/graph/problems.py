@@ -125,7 +125,7 @@ class Problems:
     def _nearest(self, wrong: str, right: Collection[str]) -> list[str]:
         if len(wrong) > _LONGEST_GUESS:
             return []
-        near = [word for word in right if isinstance(word, str) and abs(len(word) - len(wrong)) <= 3 + len(wrong) // 2]
+        near = [word for word in right if abs(len(word) - len(wrong)) <= 3 + len(wrong) // 2]
         self._effort -= sum(map(len, near)) * max(len(wrong), 1)
         return difflib.get_close_matches(wrong, near, n=2) if self._effort >= 0 else []
 

@@ -15,10 +15,14 @@ from ..retry import Retry
 from .model import Batch, Route
 from .problems import At, Problems, shown
 
-__all__ = ["MAX_NUMBER", "PROPERTIES", "WRONG", "Rule", "read_fields", "unknown_key"]
+__all__ = ["MAX_NUMBER", "OBJECT", "PROPERTIES", "WRONG", "Rule", "read_fields", "unknown_key"]
 
 MAX_NUMBER = 2**53
 """Numbers in a graph dict are exact in every JSON implementation, and add up on every clock."""
+
+
+OBJECT: Final = (dict, Mapping)
+"""For `isinstance`: what JSON calls an object. Asking for dict first is several times cheaper."""
 
 
 class _Wrong:
@@ -164,7 +168,7 @@ class Record:
     required: Sequence[str] = ()
 
     def read(self, value: Any, at: At, problems: Problems) -> Any:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, OBJECT):
             return _refuse(problems, at, value, f"an object with {', '.join(self.fields)}")
         before = len(problems)
         values = read_fields(value, self.fields, at, problems)
@@ -189,7 +193,7 @@ class Amounts:
     each: Rule = field(default_factory=lambda: Number(zero=True))
 
     def read(self, value: Any, at: At, problems: Problems) -> Any:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, OBJECT):
             return _refuse(problems, at, value, "an object of numbers")
         before = len(problems)
         amounts = {}

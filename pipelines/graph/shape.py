@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .problems import At, Problems, shown
-from .rules import PROPERTIES, WRONG, Function, Optional, read_fields, unknown_key
+from .rules import OBJECT, PROPERTIES, WRONG, Function, Optional, read_fields, unknown_key
 
-__all__ = ["Draft", "Reading", "json_schema", "read_defaults", "read_shape"]
+__all__ = ["Draft", "Reading", "copied", "json_schema", "read_defaults", "read_shape"]
 
 _TOP_KEYS: Mapping[str, None] = {"nodes": None, "graph": None}
 _NODE_KEYS: Mapping[str, None] = {"coro": None, "args": None, "properties": None}
@@ -54,7 +54,7 @@ class Reading:
 def read_shape(input_d: Any, problems: Problems, *, strict: bool, name_length: int) -> Reading:
     """Read the dict, note everything about its shape that is wrong, and keep what is right."""
     reading = Reading()
-    if not isinstance(input_d, Mapping):
+    if not isinstance(input_d, OBJECT):
         problems.add("wrong_type", (), f"a graph is an object with nodes and graph, not {shown(input_d)}")
         return reading
     for key in input_d:
@@ -69,7 +69,7 @@ def read_shape(input_d: Any, problems: Problems, *, strict: bool, name_length: i
 
 def _part(input_d: Mapping[str, Any], key: str, hint: str, problems: Problems) -> Mapping[Any, Any] | None:
     part = input_d.get(key)
-    if isinstance(part, Mapping):
+    if isinstance(part, OBJECT):
         return part
     if key not in input_d:
         problems.add("missing_key", (key,), f"the graph has no {key}", hint)
@@ -110,7 +110,7 @@ def _check_name(name: str, problems: Problems, longest: int | None) -> None:
 def _read_node(name: str, entry: Any, problems: Problems) -> Draft:
     draft = Draft(name)
     at: At = ("nodes", name)
-    if not isinstance(entry, Mapping):
+    if not isinstance(entry, OBJECT):
         problems.add(
             "wrong_type", at, f"node {shown(name)} must be an object, not {shown(entry)}", "for example {'coro': ...}"
         )
@@ -133,7 +133,7 @@ def _read_node(name: str, entry: Any, problems: Problems) -> Draft:
 def _read_args(value: Any, at: At, problems: Problems) -> dict[str, Any]:
     if value is None:
         return {}
-    if not isinstance(value, Mapping):
+    if not isinstance(value, OBJECT):
         problems.add("wrong_type", at, f"args must be an object of the coro's arguments, not {shown(value)}")
         return {}
     for key in value:
@@ -145,11 +145,16 @@ def _read_args(value: Any, at: At, problems: Problems) -> dict[str, Any]:
 def _read_properties(draft: Draft, value: Any, at: At, problems: Problems) -> None:
     if value is None:
         return
-    if not isinstance(value, Mapping):
+    if not isinstance(value, OBJECT):
         problems.add("wrong_type", at, f"properties must be an object, not {shown(value)}")
         return
-    draft.written = dict(value)
+    draft.written = copied(value)
     draft.values = read_fields(value, PROPERTIES, at, problems)
+
+
+def copied(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties as written, in objects of their own."""
+    return {key: dict(value) if isinstance(value, OBJECT) else value for key, value in properties.items()}
 
 
 def _read_wiring(input_d: Mapping[str, Any], reading: Reading, problems: Problems) -> None:
@@ -188,15 +193,15 @@ def _read_downstreams(name: str, downstreams: list[Any] | tuple[Any, ...], probl
     return names
 
 
-def read_defaults(defaults: Mapping[str, Any] | None, problems: Problems) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_defaults(defaults: Any, problems: Problems) -> tuple[dict[str, Any], dict[str, Any]]:
     """The properties for nodes that do not set them: read, and as written."""
     if defaults is None:
         return {}, {}
-    if not isinstance(defaults, Mapping):
+    if not isinstance(defaults, OBJECT):
         problems.add("wrong_type", ("defaults",), f"defaults must be an object of properties, not {shown(defaults)}")
         return {}, {}
     values = read_fields(defaults, PROPERTIES, ("defaults",), problems)
-    return values, {key: defaults[key] for key in values}
+    return values, copied({key: defaults[key] for key in values})
 
 
 def json_schema() -> dict[str, Any]:

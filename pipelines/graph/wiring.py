@@ -54,9 +54,8 @@ class Wiring:
 def connect(reading: Reading, routes: Mapping[str, Route], shared: Route | None, problems: Problems) -> Wiring:
     """Look up every edge and route, order the nodes, and note what cannot be.
 
-    Args:
-        routes: The dead-letter routes that nodes set themselves.
-        shared: The dead-letter route for all nodes that have no ``on_error`` of their own.
+    ``routes`` are the dead-letter routes that nodes set themselves, ``shared`` is the one for all
+    nodes that have no ``on_error`` of their own.
     """
     before = len(problems)
     wiring = Wiring()
