@@ -9,6 +9,7 @@ The tree::
     ├── StalledError                          the graph cannot move; carries the wait-for path
     ├── LimitError                            a run went over one of its `Limits`
     ├── StateError            (RuntimeError)  the command makes no sense in this state
+    ├── UnknownNodeError      (LookupError)   a command names a node that is not there
     ├── ClosedError                           you closed this end; nothing more can be put
     ├── EndOfChannel                          the other end is finished and everything was taken
     ├── SubmitError                           a submitted item has no result
@@ -20,8 +21,9 @@ The tree::
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "StateError",
     "StoppedError",
     "SubmitError",
+    "UnknownNodeError",
 ]
 
 
@@ -158,6 +161,14 @@ class LimitError(PipelinesError):
 
 class StateError(PipelinesError, RuntimeError):
     """The command makes no sense in the state the graph is in."""
+
+
+class UnknownNodeError(PipelinesError, LookupError):
+    """A command names a node that the graph does not have, or not in that role."""
+
+    def __init__(self, role: str, name: str, known: Iterable[str]) -> None:
+        listed = ", ".join(islice(known, 30)) or "none"
+        super().__init__(f"unknown {role} {name!r}; there are: {listed}")
 
 
 class ClosedError(PipelinesError):

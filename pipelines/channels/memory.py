@@ -1,0 +1,223 @@
+"""The channel of an edge inside one event loop.
+
+Promises: items come out in the order they went in; never more than ``capacity`` are inside; with
+``overflow="block"`` nothing is lost, with ``drop_new`` and ``drop_old`` every loss is counted and,
+where a zip further down counts positions, leaves a tombstone. Not for use from several threads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal
+
+from .base import UNBOUNDED
+from .entries import Ticket, Tomb, Tracked
+
+__all__ = ["MemoryChannel"]
+
+
+def _nobody() -> None:
+    """Stand-in until a reader or writer asks to be told."""
+
+
+class MemoryChannel:
+    """The bounded conduit of one edge; the writer asks `room` first, so nothing here ever waits.
+
+    Attributes:
+        items: The entries inside, oldest first: plain items, `Tomb` and `Tracked`. The hot loops
+            pop from and append to it directly.
+        noted: How many of the entries are no plain items.
+        on_items: Called when something was pushed, or the channel closed.
+        on_room: Called when something was taken.
+        taken: Positions taken so far, tombstones included.
+        dropped: Items lost to overflow so far.
+        peak: Most entries ever seen inside.
+    """
+
+    __slots__ = (
+        "aligned",
+        "capacity",
+        "closed",
+        "downstream",
+        "dropped",
+        "items",
+        "noted",
+        "on_items",
+        "on_room",
+        "overflow",
+        "peak",
+        "push",
+        "room",
+        "taken",
+        "upstream",
+    )
+
+    def __init__(
+        self,
+        upstream: str,
+        downstream: str,
+        capacity: int,
+        *,
+        aligned: bool = False,
+        overflow: Literal["block", "drop_new", "drop_old"] = "block",
+    ) -> None:
+        self.upstream = upstream
+        self.downstream = downstream
+        self.capacity = capacity
+        self.aligned = aligned
+        self.overflow = overflow
+        self.items: deque[Any] = deque()
+        self.noted = 0
+        self.closed = False
+        self.taken = 0
+        self.dropped = 0
+        self.peak = 0
+        self.on_items: Callable[[], None] = _nobody
+        self.on_room: Callable[[], None] = _nobody
+        self.push: Callable[[Any], None] = self.items.append if overflow == "block" else self._push_lossy
+        self.room: Callable[[], int] = self._free if overflow == "block" else _always
+
+    def __repr__(self) -> str:
+        state = " closed" if self.closed else ""
+        return f"<MemoryChannel {self.upstream}->{self.downstream} {len(self.items)}/{self.capacity}{state}>"
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    # The words of asyncio.Queue, for those who look at a liason queue.
+
+    @property
+    def maxsize(self) -> int:
+        """The capacity, under the name it has in ``asyncio.Queue``."""
+        return self.capacity
+
+    def qsize(self) -> int:
+        """Entries inside."""
+        return len(self.items)
+
+    def empty(self) -> bool:
+        """Whether nothing is inside."""
+        return not self.items
+
+    def full(self) -> bool:
+        """Whether a writer has to wait."""
+        return len(self.items) >= self.capacity
+
+    # The writer's end.
+
+    def _free(self) -> int:
+        return self.capacity - len(self.items)
+
+    def _push_lossy(self, item: Any) -> None:
+        if len(self.items) < self.capacity:
+            self.items.append(item)
+        elif self.overflow == "drop_old":
+            self._lose_oldest()
+            self.items.append(item)
+        else:
+            self._lose(item)
+
+    def push_tracked(self, item: Any, tickets: tuple[Ticket, ...]) -> None:
+        """Add one item that somebody waits for."""
+        entry = Tracked(item, tickets)
+        self.noted += 1
+        # Lossy channels may drop it again at once, which takes it off the count.
+        self.push(entry)
+
+    def push_tomb(self, count: int) -> None:
+        """Mark ``count`` positions as dropped, if a zip further down counts them."""
+        if not self.aligned:
+            return
+        if self.items and type(self.items[-1]) is Tomb:
+            self.items[-1].count += count
+        else:
+            self.items.append(Tomb(count))
+            self.noted += 1
+
+    def close(self) -> None:
+        """Nothing more will be pushed; what is inside can still be taken."""
+        if not self.closed:
+            self.closed = True
+            self.on_items()
+
+    # The reader's end.
+
+    def see_peak(self) -> None:
+        """Note how many entries are inside; right before a take there are as many as there ever were."""
+        if len(self.items) > self.peak:
+            self.peak = len(self.items)
+
+    def take(self) -> tuple[Any, tuple[Ticket, ...], int]:
+        """Take the oldest entry: ``(item, tickets, 0)``, or ``(None, (), n)`` for ``n`` tombstones."""
+        entry = self.items.popleft()
+        if type(entry) is Tracked:
+            self.noted -= 1
+            self.taken += 1
+            return entry.value, entry.tickets, 0
+        if type(entry) is Tomb:
+            self.noted -= 1
+            self.taken += entry.count
+            return None, (), entry.count
+        self.taken += 1
+        return entry, (), 0
+
+    def take_position(self) -> tuple[Any, tuple[Ticket, ...], int]:
+        """Like `take`, but one tombstone at a time, as a zip needs it."""
+        head = self.items[0]
+        if type(head) is Tomb and head.count > 1:
+            head.count -= 1
+            self.taken += 1
+            return None, (), 1
+        return self.take()
+
+    def discard(self, node: str) -> int:
+        """Take and drop everything inside; gives the number of positions dropped."""
+        before = self.taken
+        while self.items:
+            _, tickets, _ = self.take()
+            for ticket in tickets:
+                ticket.drop(node)
+        return self.taken - before
+
+    # Losses.
+
+    def _lose(self, item: Any) -> None:
+        self.dropped += 1
+        if type(item) is Tracked:
+            self.noted -= 1
+            for ticket in item.tickets:
+                ticket.drop(self.downstream)
+        self.push_tomb(1)
+
+    def _lose_oldest(self) -> None:
+        # A tombstone at the head holds no item: the oldest item may stand behind it.
+        head = self.items.popleft()
+        if type(head) is Tomb:
+            self._lose_behind(head)
+            return
+        self.dropped += 1
+        if type(head) is Tracked:
+            self.noted -= 1
+            for ticket in head.tickets:
+                ticket.drop(self.downstream)
+        self._bury_at_head(1)
+
+    def _lose_behind(self, tomb: Tomb) -> None:
+        self.noted -= 1
+        if self.items:
+            self._lose_oldest()
+        self._bury_at_head(tomb.count)
+
+    def _bury_at_head(self, count: int) -> None:
+        if not self.aligned:
+            return
+        if self.items and type(self.items[0]) is Tomb:
+            self.items[0].count += count
+        else:
+            self.items.appendleft(Tomb(count))
+            self.noted += 1
+
+
+def _always() -> int:
+    return UNBOUNDED

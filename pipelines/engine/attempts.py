@@ -1,0 +1,123 @@
+"""Calling a node's function for one ``q_elt``: attempts, timeouts, and what becomes of failures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import CoroutineType
+from typing import Any
+
+from ..errors import NodeError
+from ..events import ItemFailed
+from ..graph.model import Node, Route
+from ..processor import Processor
+from ..statistics import Meter
+from ..types import FailedItem, To
+from .outbox import GivenUp, Outcome
+from .run import Run
+from .timing import Watchdog
+
+__all__ = ["AWAITABLE", "Attempts"]
+
+AWAITABLE = frozenset({CoroutineType, asyncio.Future, asyncio.Task})
+"""Types of results to be awaited: also a plain function may hand on a coroutine."""
+
+
+class Attempts:
+    """Makes the calls of one node.
+
+    A failure is any exception of the coro, a timeout, and a `CancelledError` that nobody but the
+    coro itself has caused. It is retried as the node's policy says; then ``on_error`` decides.
+
+    Attributes:
+        watchdog: Watches over the attempts of a node with a ``timeout``.
+    """
+
+    __slots__ = ("_call", "_meter", "_node", "_processor", "_run", "_targets", "watchdog")
+
+    def __init__(self, node: Node, processor: Processor, call: Callable[..., Any], meter: Meter, run: Run) -> None:
+        self._node = node
+        self._processor = processor
+        self._call = call
+        self._meter = meter
+        self._run = run
+        self._targets = frozenset(node.downstreams)
+        limit = node.properties.timeout
+        self.watchdog = None if limit is None else Watchdog(run.scheduler.loop, limit)
+
+    async def make(self, q_elt: tuple[Any, ...]) -> Outcome:
+        """Call for one ``q_elt``, as often as it takes; raises `NodeError` if the run is to fail."""
+        try:
+            return await self._once(q_elt)
+        except BaseException as error:
+            return await self.recover(q_elt, error)
+
+    async def recover(
+        self,
+        q_elt: tuple[Any, ...],
+        error: BaseException,
+        once: Callable[[tuple[Any, ...]], Awaitable[Outcome]] | None = None,
+        repeatable: Callable[[], bool] = lambda: True,
+    ) -> Outcome:
+        """The first attempt for ``q_elt`` raised ``error``: try again with ``once``, or give up."""
+        retry = self._node.properties.retry
+        attempt = 1
+        while True:
+            error = self._judge(error)
+            if retry is None or attempt >= retry.attempts or not repeatable():
+                return self._give_up(q_elt, error, attempt)
+            self._meter.retried += 1
+            try:
+                await asyncio.sleep(retry.pause(attempt))
+                attempt += 1
+                return await (once or self._once)(q_elt)
+            except BaseException as again:
+                error = again
+
+    async def _once(self, q_elt: tuple[Any, ...]) -> Outcome:
+        if self.watchdog is None:
+            result = self._call(self._processor, q_elt)
+            return await result if type(result) in AWAITABLE else result
+        task: Any = asyncio.current_task()
+        self.watchdog.start(task)
+        result = self._call(self._processor, q_elt)
+        if type(result) in AWAITABLE:
+            result = await result
+        # After an exception `_judge` stops the watchdog: it needs to know whether it was the cause.
+        self.watchdog.stop(task)
+        return result
+
+    def _judge(self, error: BaseException) -> BaseException:
+        """Tell the failure of an attempt from the end of the run, which is raised again."""
+        task: Any = asyncio.current_task()
+        timed_out = self.watchdog is not None and self.watchdog.stop(task)
+        if isinstance(error, asyncio.CancelledError):
+            if timed_out:
+                return TimeoutError(f"no result within {self._node.properties.timeout} seconds")
+            if not task.cancelling():
+                return error
+        elif isinstance(error, Exception):
+            return error
+        raise error
+
+    def _give_up(self, q_elt: tuple[Any, ...], error: BaseException, attempts: int) -> GivenUp:
+        """No more attempts: fail the run with a `NodeError`, or let the item alone go."""
+        item = q_elt[0] if len(q_elt) == 1 else q_elt
+        policy = self._node.properties.on_error
+        self._meter.failed += 1
+        action = "route" if isinstance(policy, Route) else policy
+        self._run.tell(ItemFailed, self._node.name, item, error, attempts, action)
+        failed = FailedItem(item, self._node.name, error, attempts)
+        self._run.note_failure(failed)
+        if policy == "fail":
+            raise NodeError(self._node.name, item, attempts, cause=error) from error
+        return GivenUp(failed)
+
+    def check_target(self, result: To) -> None:
+        """A `To` must name a downstream node; anything else is a mistake in the program."""
+        if result.node not in self._targets and result.node:
+            known = ", ".join(sorted(self._targets)) or "none"
+            cause = ValueError(f"To({result.node!r}): no such downstream node; downstream are: {known}")
+            raise NodeError(self._node.name, result.value, cause=cause) from cause
+
+

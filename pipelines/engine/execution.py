@@ -1,0 +1,340 @@
+"""One run of a graph, from its first item to its report.
+
+Once everything of the graph has ended - by itself, by a failure, by `stop` or by `abort` - cleanups
+run, executors close, and only then is the report there. Every way to the end goes through `_wind_up`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from ..errors import AbortedError, LimitError, NodeError, StalledError, StoppedError
+from ..events import Hook, RunEnded, RunStarted, Stalled
+from ..executors.base import Executor
+from ..executors.thread import ThreadExecutor
+from ..graph import Graph
+from ..statistics import Report, Statistics
+from .assembly import Assembly, Worker
+from .batching import BatchInbox
+from .run import Run, call_once
+from .runner import Runner
+from .scheduler import Scheduler
+from .snapshot import edge_statistics, node_statistics, waits
+from .source import Source
+from .submission import Submission
+from .taps import Collected, StreamPort
+
+__all__ = ["Execution"]
+
+logger = logging.getLogger(__name__)
+
+STALL_AFTER = 5.0
+"""Seconds without any movement, with items inside, until a `Stalled` event is told."""
+
+MOST_THREADS = 64
+"""Threads that the nodes of one run share."""
+
+Outcome = Literal["completed", "failed", "stopped", "aborted"]
+
+
+class Execution:
+    """The running side of a `Plumber`; made inside the event loop that runs it.
+
+    Attributes:
+        workers: What works for each node, by name, upstreams first.
+        done: Resolves to the report when nothing of the run is alive any more.
+        collected: The results of sinks that are kept for the report.
+    """
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        name: str,
+        hooks: Sequence[Hook] = (),
+        *,
+        max_items: int | None = None,
+        max_seconds: float | None = None,
+    ) -> None:
+        self.assembly = assembly
+        self.loop = asyncio.get_running_loop()
+        self.scheduler = Scheduler(self.loop, self._on_end, self._on_idle)
+        self.run = Run(name, self.scheduler, hooks, max_items)
+        self.executors = _executors(assembly.graph)
+        self.workers: dict[str, Worker] = assembly.workers(self.run, self.executors)
+        self.done: asyncio.Future[Report] = self.loop.create_future()
+        self.collected: dict[str, Collected] = {}
+        self.streams: list[StreamPort] = []
+        self.watched = 0  # how many wait for the end and will be told of a failure
+        self._max_seconds = max_seconds
+        self._submissions: set[Submission] = set()
+        self._batches = [w.inbox for w in self._runners() if isinstance(w.inbox, BatchInbox)]
+        self._started_at: float | None = None
+        self._elapsed: float | None = None
+        self._stopping = False
+        self._error: BaseException | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._moved = -1
+
+    # Start and end.
+
+    @property
+    def started(self) -> bool:
+        """Whether `start` was called."""
+        return self._started_at is not None
+
+    def start(self) -> None:
+        """Start everything; only the first call does anything."""
+        if self.started or self.done.done():
+            return
+        self._started_at = self.scheduler.clock()
+        self.scheduler.live = sum(not worker.ended for worker in self.workers.values())
+        self.run.tell(RunStarted)
+        if self._max_seconds is not None:
+            self._timers["limit"] = self.loop.call_later(self._max_seconds, self._overtime)
+        self.scheduler.start()
+        for worker in self.workers.values():
+            worker.start()
+
+    def stop(self) -> None:
+        """Stop the sources; what is inside goes on to the end."""
+        if not self.started:
+            self._finish("stopped")
+            return
+        for worker in self.workers.values():
+            if isinstance(worker, Source):
+                self._stopping = self._stopping or not worker.ended
+                worker.stop()
+        for worker in self.workers.values():
+            worker.resume()
+
+    def abort(self) -> None:
+        """Cancel everything now."""
+        if not self.started:
+            self._finish("aborted")
+        else:
+            self.scheduler.abort()
+
+    def abort_later(self, seconds: float) -> None:
+        """Abort what is still inside after so many seconds."""
+        if not self.done.done():
+            self._timers["stop"] = self.loop.call_later(seconds, self.abort)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the caller is a task of this very run, which cannot wait for its own end."""
+        return asyncio.current_task() in self.scheduler.tasks
+
+    def _overtime(self) -> None:
+        self.scheduler.fail(LimitError("too_long", f"the run took longer than its limit of {self._max_seconds} s"))
+
+    def _on_end(self) -> None:
+        for worker in self.workers.values():
+            worker.shut()
+        for processor in self.assembly.processors.values():
+            processor.outcome = self._outcome()
+        cleanups = any(worker.node.cleanup is not None for worker in self.workers.values())
+        if cleanups or self.executors:
+            self._closing = self.loop.create_task(self._wind_up())
+        else:
+            self._finish(self._outcome())
+
+    async def _wind_up(self) -> None:
+        try:
+            for worker in self.workers.values():
+                if worker.node.cleanup is not None:
+                    await self._clean_up(worker)
+            for executor in self.executors.values():
+                await executor.close()
+        finally:
+            self._finish(self._outcome())
+
+    async def _clean_up(self, worker: Worker) -> None:
+        assert worker.node.cleanup is not None
+        try:
+            await call_once(worker.processor, worker.node.cleanup)
+        except (NodeError, asyncio.CancelledError) as error:
+            # The other nodes are cleaned up all the same.
+            if self._error is None and self.scheduler.error is None:
+                self._error = error
+            else:
+                logger.error("cleanup of node %r failed", worker.name, exc_info=error)
+
+    def _outcome(self) -> Outcome:
+        if self.error is not None:
+            return "failed"
+        if self.scheduler.aborting:
+            return "aborted"
+        return "stopped" if self._stopping else "completed"
+
+    @property
+    def error(self) -> BaseException | None:
+        """What made the run fail."""
+        return self.scheduler.error or self._error
+
+    def _finish(self, outcome: Outcome) -> None:
+        if self.done.done():
+            return
+        for timer in self._timers.values():
+            timer.cancel()
+        self._elapsed = self.elapsed
+        for worker in self.workers.values():
+            worker.shut()
+        self._end_submissions(outcome)
+        for stream in self.streams:
+            stream.error = self.error
+            stream.close()
+        report = self._report(outcome)
+        if self.error is not None and not self.watched and not self.streams:
+            logger.error("run %r failed: %s", self.run.name, self.error, exc_info=self.error)
+        self.run.tell(RunEnded, outcome, self._elapsed, self.error)
+        self.done.set_result(report)
+
+    def _report(self, outcome: Outcome) -> Report:
+        outputs = {name: collected.items for name, collected in self.collected.items()}
+        return Report(
+            self.run.name, outcome, self.statistics(outcome), outputs, tuple(self.run.failures), self.error
+        )
+
+    # What the program reads and feeds.
+
+    def fed(self, name: str) -> Source:
+        """The worker of a source that the program feeds."""
+        worker = self.workers[name]
+        assert isinstance(worker, Source)
+        return worker
+
+    def collect(self, sink: str, collected: Collected) -> None:
+        """Keep the results of ``sink`` for the report."""
+        self.collected[sink] = collected
+        self.workers[sink].outbox.tap(collected)
+
+    def attach(self, sink: str, port: StreamPort) -> None:
+        """Send the results of ``sink`` to a stream from now on."""
+        if self.done.done() or self.workers[sink].ended:
+            port.error = self.error
+            port.close()
+        else:
+            self.workers[sink].outbox.tap(port)
+        self.streams.append(port)
+
+    def detach(self, sink: str, port: StreamPort) -> None:
+        """The reader of a stream has left."""
+        if port in self.streams:
+            self.streams.remove(port)
+            self.workers[sink].outbox.untap(port)
+            self.workers[sink].on_room()
+
+    # Submitted items.
+
+    def submit(self, submission: Submission) -> None:
+        """Follow a submitted item; it is told if the run ends before its result is there."""
+        self._submissions.add(submission)
+        submission.future.add_done_callback(lambda _: self._submissions.discard(submission))
+        if self._batches and len(self._submissions) == 1:
+            self.scheduler.on_park(self._hurry_batches)
+
+    def _hurry_batches(self) -> None:
+        """Nobody waits for a batch to fill while nothing else is on its way to it."""
+        if not self._submissions:
+            return
+        if not any(runner.in_flight for runner in self._runners()):
+            for batch in self._batches:
+                batch.hurry()
+        self.scheduler.on_park(self._hurry_batches)
+
+    def _end_submissions(self, outcome: Outcome) -> None:
+        for submission in list(self._submissions):
+            if outcome in ("completed", "stopped"):
+                error: BaseException = StoppedError("the graph ended before the item was through")
+            else:
+                error = AbortedError(f"the graph {outcome} while the item was inside")
+                error.__cause__ = self.error
+            submission.fail(error)
+
+    # Statistics.
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start, until the end."""
+        if self._elapsed is not None:
+            return self._elapsed
+        return 0.0 if self._started_at is None else self.scheduler.clock() - self._started_at
+
+    @property
+    def state(self) -> str:
+        """The state of the run in one word."""
+        if self.done.done():
+            return self.done.result().state
+        if not self.started:
+            return "new"
+        if self.scheduler.aborting:
+            return "aborting"
+        if self._stopping:
+            return "draining"
+        live = [worker for worker in self.workers.values() if not worker.ended]
+        return "paused" if live and all(worker.paused for worker in live) else "running"
+
+    def statistics(self, state: str | None = None) -> Statistics:
+        """A snapshot."""
+        now, elapsed = self.scheduler.clock(), self.elapsed
+        graph, workers = self.assembly.graph, self.workers
+        items_in = sum(workers[name].meter.sent for name in graph.sources)
+        items_out = sum(workers[name].meter.sent for name in graph.sinks)
+        still = self.scheduler.parked or not self.started
+        return Statistics(
+            name=self.run.name,
+            state=state or self.state,
+            elapsed=elapsed,
+            items_in=items_in,
+            items_out=items_out,
+            rate_in=items_in / elapsed if elapsed else 0.0,
+            rate_out=items_out / elapsed if elapsed else 0.0,
+            nodes=tuple(node_statistics(workers[name], elapsed, now) for name in graph.nodes),
+            edges=edge_statistics(self.assembly.channels),
+            waits=waits(graph, workers) if still and state is None else (),
+        )
+
+    # Stalls.
+
+    def _on_idle(self) -> None:
+        """The driver has nothing to do: see later whether anything has moved by then."""
+        if "stall" not in self._timers:
+            self._moved = self._movement()
+            self._timers["stall"] = self.loop.call_later(STALL_AFTER, self._look_for_stall)
+
+    def _movement(self) -> int:
+        return sum(worker.meter.received + worker.meter.sent for worker in self.workers.values())
+
+    def _look_for_stall(self) -> None:
+        del self._timers["stall"]
+        if self._movement() != self._moved or not self.scheduler.parked:
+            if self.scheduler.parked:
+                self._on_idle()
+            return
+        path = waits(self.assembly.graph, self.workers)
+        if not path:
+            return
+        logger.warning("run %r has not moved for %g s: %s", self.run.name, STALL_AFTER, "; ".join(path))
+        self.run.tell(Stalled, STALL_AFTER, path)
+        if self._is_dead():
+            self.scheduler.fail(StalledError(path))
+
+    def _is_dead(self) -> bool:
+        """Nothing outside can make the graph move again: no call, no source, no program, no reader."""
+        busy = len(self.scheduler.tasks) > 1 or bool(self.streams)
+        waiting = any(w.paused or (isinstance(w, Source) and w.is_fed and not w.ended) for w in self.workers.values())
+        timed = any(r.node.properties.rate is not None for r in self._runners()) or any(
+            batch.timed for batch in self._batches
+        )
+        return not (busy or waiting or timed)
+
+    def _runners(self) -> Iterator[Runner]:
+        return (worker for worker in self.workers.values() if isinstance(worker, Runner))
+
+
+def _executors(graph: Graph) -> Mapping[str, Executor]:
+    wanted = [n.properties.concurrency for n in graph.nodes.values() if n.properties.executor == "thread"]
+    return {"thread": ThreadExecutor(min(MOST_THREADS, sum(wanted)))} if wanted else {}

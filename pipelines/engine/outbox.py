@@ -1,0 +1,238 @@
+"""The sending end of a node: its ports, the order in which results leave, and the room for them.
+
+Results are *opened* when their call starts and *closed* when it ends. With ``order="input"`` they
+leave in the order in which they were opened: one that comes early is held until its turn. Nothing
+is pushed into a port that has no room, so what cannot leave is held as well; the runner starts no
+call whose result might find no place.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..channels.base import UNBOUNDED, Port
+from ..channels.entries import Ticket, Tomb
+from ..errors import NodeError
+from ..statistics import Meter
+from ..types import SKIP, FailedItem, To
+
+__all__ = ["DIVERTED", "NOTHING", "GivenUp", "Outbox", "Outcome"]
+
+NOTHING = To("", None)
+"""Outcome of a call that has nothing to send any more: a generator that has yielded its last."""
+
+Outcome = Any
+"""What a call came to: a plain value, a `To` (`SKIP` and `NOTHING` included), a `GivenUp` or a `Tomb`."""
+
+
+class GivenUp:
+    """Outcome of a call whose item was given up while the run goes on."""
+
+    __slots__ = ("failed",)
+
+    def __init__(self, failed: FailedItem) -> None:
+        self.failed = failed
+
+
+DIVERTED = frozenset({To, GivenUp})
+"""Types of outcomes of a call that are no plain items: one look-up tells them from all others."""
+
+
+class Outbox:
+    """Sends the outcomes of one node in order, and knows how much room there is for more.
+
+    Attributes:
+        append: Pushes one plain item into all ports and taps; the quick loops call it directly.
+    """
+
+    __slots__ = (
+        "_early",
+        "_head",
+        "_next",
+        "_readers",
+        "_ordered",
+        "_waiting",
+        "append",
+        "meter",
+        "name",
+        "ports",
+        "route",
+        "taps",
+    )
+
+    def __init__(self, name: str, ports: dict[str, Port], route: Port | None, meter: Meter, *, ordered: bool) -> None:
+        self.name = name
+        self.ports = ports
+        self.route = route
+        self.meter = meter
+        self.taps: list[Port] = []
+        self.append: Callable[[Any], None] = _fan_out([port.push for port in ports.values()])
+        self._readers: list[Callable[[], None]] | None = None
+        self._ordered = ordered
+        self._next = 0
+        self._head = 0
+        self._early: dict[int, tuple[Outcome, tuple[Ticket, ...]]] = {}
+        self._waiting: deque[tuple[Outcome, tuple[Ticket, ...]]] = deque()
+
+    def tap(self, port: Port) -> None:
+        """Send every result to ``port`` as well."""
+        self.taps.append(port)
+        self._wire()
+
+    def untap(self, port: Port) -> None:
+        """Stop sending to ``port``."""
+        if port in self.taps:
+            self.taps.remove(port)
+            self._wire()
+
+    def _wire(self) -> None:
+        self.append = _fan_out([each.push for each in self._all()])
+        self._readers = None
+
+    def _all(self) -> list[Port]:
+        return [*self.ports.values(), *self.taps]
+
+    # Room.
+
+    def room(self) -> int:
+        """How many outcomes all ports can take now."""
+        room = UNBOUNDED
+        for port in self.ports.values():
+            room = min(room, port.room())
+        for port in self.taps:
+            room = min(room, port.room())
+        if self.route is not None:
+            room = min(room, self.route.room())
+        return room
+
+    @property
+    def held(self) -> int:
+        """Outcomes that are there but cannot leave yet."""
+        return len(self._early) + len(self._waiting)
+
+    # Order.
+
+    def open(self) -> int:
+        """A call starts: its place in the order."""
+        place = self._next
+        self._next = place + 1
+        return place
+
+    def close(self, place: int, outcome: Outcome, tickets: tuple[Ticket, ...]) -> None:
+        """The call with this place came to ``outcome``: send what can be sent now."""
+        if not self._ordered:
+            self._waiting.append((outcome, tickets))
+        elif place != self._head:
+            self._early[place] = (outcome, tickets)
+            return
+        else:
+            self._waiting.append((outcome, tickets))
+            self._head += 1
+            while self._early and (early := self._early.pop(self._head, None)) is not None:
+                self._waiting.append(early)
+                self._head += 1
+        self.flush()
+
+    def flush(self) -> None:
+        """Send held outcomes whose turn it is, as far as there is room."""
+        room = self.room()
+        sent = False
+        while self._waiting and room > 0:
+            self.dispatch(*self._waiting.popleft())
+            room -= 1
+            sent = True
+        if sent:
+            self.announce()
+
+    def is_turn(self, place: int) -> bool:
+        """Whether a generator with this place may send its next item."""
+        return not self._waiting and (not self._ordered or place == self._head) and self.room() > 0
+
+    # Sending.
+
+    def dispatch(self, outcome: Outcome, tickets: tuple[Ticket, ...] = ()) -> None:
+        """Send one outcome to where it goes; there must be room."""
+        kind = type(outcome)
+        if kind is To:
+            self._dispatch_to(outcome, tickets)
+        elif kind is GivenUp:
+            self._dispatch_failed(outcome.failed, tickets)
+        elif kind is Tomb:
+            self.bury(outcome.count)
+        elif tickets:
+            self._dispatch_tracked(outcome, tickets)
+        else:
+            self.meter.sent += 1
+            self.append(outcome)
+
+    def _dispatch_tracked(self, value: Any, tickets: tuple[Ticket, ...]) -> None:
+        self.meter.sent += 1
+        for tap in self.taps:
+            tap.push(value)
+        if not self.ports:
+            for ticket in tickets:
+                ticket.result(self.name, value)
+            return
+        for ticket in tickets:
+            ticket.branch(len(self.ports) - 1)
+        for port in self.ports.values():
+            port.push_tracked(value, tickets)
+
+    def _dispatch_to(self, outcome: To, tickets: tuple[Ticket, ...]) -> None:
+        if outcome is NOTHING:
+            for ticket in tickets:
+                ticket.drop(self.name)
+            return
+        if outcome is SKIP:
+            self.meter.skipped += 1
+            for ticket in tickets:
+                ticket.drop(self.name)
+        else:
+            self.meter.sent += 1
+            target = self.ports[outcome.node]
+            target.push_tracked(outcome.value, tickets) if tickets else target.push(outcome.value)
+        self.bury(1, but=outcome.node)
+
+    def _dispatch_failed(self, failed: FailedItem, tickets: tuple[Ticket, ...]) -> None:
+        for ticket in tickets:
+            ticket.fail(NodeError(failed.node, failed.item, failed.attempts, cause=failed.error))
+        if self.route is not None:
+            self.route.push(failed)
+        self.bury(1)
+
+    def bury(self, count: int, but: str = "") -> None:
+        """Leave ``count`` tombstones in all ports except the one to ``but``."""
+        for name, port in self.ports.items():
+            if name != but:
+                port.push_tomb(count)
+
+    def announce(self) -> None:
+        """Tell all readers that something was sent."""
+        if self._readers is None:  # made late: readers register after their writers were made
+            ports = [*self._all(), self.route] if self.route is not None else self._all()
+            self._readers = [port.on_items for port in ports]
+        for on_items in self._readers:
+            on_items()
+
+    def end(self) -> None:
+        """Nothing more will come: close every port."""
+        for port in self._all():
+            port.close()
+        if self.route is not None:
+            self.route.close()
+
+
+def _fan_out(pushes: Sequence[Callable[[Any], None]]) -> Callable[[Any], None]:
+    """One function that pushes an item everywhere; a single port is its own, nowhere is C's cheapest."""
+    if not pushes:
+        return deque[Any](maxlen=0).append
+    if len(pushes) == 1:
+        return pushes[0]
+
+    def push_to_all(item: Any) -> None:
+        for push in pushes:
+            push(item)
+
+    return push_to_all

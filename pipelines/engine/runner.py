@@ -1,0 +1,377 @@
+"""One node's receive -> call -> send loop.
+
+Two loops do the same. The *quick* loop runs in the driver while nothing of the node is in flight
+and nothing asks for more than "one item in, one result out": it awaits the coro for one item after
+the other and appends results straight into the channels; its counts are local until the visit ends.
+The *general* loop gives every item a place in the outbox's order and handles everything: calls in
+flight side by side, tickets, tombstones, generators, batches, rates, stepping. A node whose calls
+suspend is worked on by helpers, tasks in which the general loop runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..channels.base import Inbox
+from ..channels.entries import Ticket, Tomb
+from ..errors import AlignmentError, NodeError
+from ..events import NodeEnded, NodeStarted
+from ..graph.model import Node
+from ..processor import Processor
+from ..statistics import BLOCKED, BUSY, WAITING
+from ..types import To
+from .attempts import AWAITABLE, Attempts
+from .batching import BatchInbox
+from .outbox import DIVERTED, Outbox, Outcome
+from .run import Run, call_once
+from .scheduler import Flight
+from .timing import Pacer
+from .turns import Turns
+
+__all__ = ["Runner"]
+
+
+class Runner:
+    """Works for one node that has upstreams.
+
+    Attributes:
+        queued: Whether the scheduler has it on its list.
+        in_flight: Calls running now.
+        blocked: It had something to do at its last visit, but no room for results.
+        ended: Input has ended and everything was sent.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_call",
+        "_concurrency",
+        "_is_quick",
+        "_pacer",
+        "_ready",
+        "_scheduler",
+        "_starting",
+        "_steps",
+        "_turns",
+        "_width",
+        "blocked",
+        "ended",
+        "in_flight",
+        "inbox",
+        "meter",
+        "name",
+        "node",
+        "outbox",
+        "processor",
+        "queued",
+        "run",
+    )
+
+    def __init__(
+        self,
+        node: Node,
+        processor: Processor,
+        inbox: Inbox,
+        outbox: Outbox,
+        run: Run,
+        call: Callable[..., Any],
+    ) -> None:
+        properties, loop = node.properties, run.scheduler.loop
+        self.node = node
+        self.name = node.name
+        self.processor = processor
+        self.outbox = outbox
+        self.meter = outbox.meter
+        self.run = run
+        self.inbox: Inbox = inbox
+        if properties.batch is not None:
+            self.inbox = BatchInbox(inbox, properties.batch, loop, self.wake)
+        for channel in inbox.channels:
+            channel.on_items = self.wake
+        self.queued = False
+        self.in_flight = 0
+        self.blocked = False
+        self.ended = False
+        self._scheduler = run.scheduler
+        self._call = call
+        self._concurrency = properties.concurrency
+        self._attempts = Attempts(node, processor, call, self.meter, run)
+        self._turns = Turns(self._attempts, outbox, run.scheduler, call, processor) if node.kind.yields else None
+        self._pacer = Pacer(loop, properties.rate, self.wake) if properties.rate is not None else None
+        self._is_quick = self._turns is None and self._pacer is None and properties.batch is None
+        self._ready = node.setup is None
+        self._steps: int | None = None  # None: not paused; else how many calls may still start
+        self._width = 0  # how many helpers to start at once; 0 while calls do not suspend
+        self._starting = 0  # helpers that were started and have not come to run yet
+
+    # What the channels and the program say.
+
+    def start(self) -> None:
+        """The run starts."""
+        if self.node.setup is not None:
+            self._scheduler.spawn(self._set_up(self.node.setup))
+        else:
+            self.run.tell(NodeStarted, self.name)
+
+    async def _set_up(self, setup: Callable[..., Any]) -> None:
+        await call_once(self.processor, setup)
+        self._ready = True
+        self.run.tell(NodeStarted, self.name)
+        self.wake()
+
+    def wake(self) -> None:
+        """Something may be possible now that was not before."""
+        if not self.queued:
+            self._scheduler.mark(self)
+
+    def on_room(self) -> None:
+        """A port has room again."""
+        if not self.queued and (self.blocked or self.outbox.held or (self._turns and self._turns.waiting)):
+            self._scheduler.mark(self)
+
+    def pause(self) -> None:
+        """Start no more calls; those in flight end and their results are sent."""
+        if self._steps is None:
+            self._steps = 0
+
+    def resume(self) -> None:
+        """Start calls again."""
+        self._steps = None
+        self.wake()
+
+    def step(self, count: int) -> None:
+        """Let ``count`` more calls start and then pause."""
+        self._steps = (self._steps or 0) + count
+        self.wake()
+
+    @property
+    def paused(self) -> bool:
+        """Whether calls start only by `step`."""
+        return self._steps is not None
+
+    @property
+    def state(self) -> str:
+        """What the node does, in one word."""
+        if self.ended:
+            return "ended"
+        if not self._ready:
+            return "starting"
+        if self.in_flight or self.meter.state == BUSY:
+            return "busy"
+        if self.paused:
+            return "paused"
+        return "blocked" if self.blocked else "waiting"
+
+    def shut(self) -> None:
+        """No timer of this node fires any more."""
+        if self._attempts.watchdog is not None:
+            self._attempts.watchdog.close()
+        if self._pacer is not None:
+            self._pacer.close()
+        if isinstance(self.inbox, BatchInbox):
+            self.inbox.close()
+
+    # One visit of the driver.
+
+    async def visit(self, flight: Flight) -> None:
+        """Do what can be done now, until the turn of the loop is over."""
+        if self.ended or not self._ready:
+            return
+        if self.outbox.held:
+            self.outbox.flush()
+        if self._turns is not None:
+            self._turns.call_next()
+        if self._width and not self.in_flight and not self._starting:
+            self._width //= 2  # nothing has suspended since the last visit: perhaps nothing will
+        count = self._startable()
+        if count > 0:
+            await self._proceed(count, flight)
+            if flight.taken:
+                return
+        self._settle()
+
+    async def _proceed(self, count: int, flight: Flight) -> None:
+        if self._width:
+            self._grow(count)
+        elif self._is_quick and self._is_plain():
+            room = self.outbox.room()
+            if room > 0:
+                await self._work_quickly(min(count, room), flight)
+        else:
+            flight.quick = False
+            flight.runner = self
+            await self._work(flight)
+            flight.runner = None
+
+    def _is_plain(self) -> bool:
+        return not self.in_flight and self._steps is None and not self.inbox.noted and not self.outbox.held
+
+    def _startable(self) -> int:
+        """How many calls may start now."""
+        count = self.inbox.available()
+        if count <= 0:
+            return 0
+        # Calls in flight and held results never exceed the concurrency and the room ahead (P4).
+        ahead = self._concurrency + self.outbox.room() - self.outbox.held
+        count = min(count, min(self._concurrency, ahead) - self.in_flight - self._starting)
+        if self._steps is not None:
+            count = min(count, self._steps)
+        if self._pacer is not None and count > 0:
+            count = min(count, self._pacer.allowed())
+        return count
+
+    def _settle(self) -> None:
+        """After a visit: end, or note what the node waits for."""
+        if (counts := self.inbox.surplus(self.name)) is not None:
+            raise AlignmentError(self.name, counts)
+        if self.in_flight or self._starting:
+            return
+        if self.inbox.ended and not self.outbox.held:
+            self._end()
+            return
+        self.blocked = bool(self.outbox.held) or (self.inbox.available() > 0 and self.outbox.room() <= 0)
+        self.meter.enter(BLOCKED if self.blocked else WAITING, self._scheduler.clock())
+        if not self.blocked and not self.queued and self._startable() > 0:
+            self._scheduler.mark(self)
+
+    def _end(self) -> None:
+        self.ended = True
+        self.blocked = False
+        self.shut()
+        self.meter.enter(WAITING, self._scheduler.clock())
+        self.outbox.end()
+        self.run.tell(NodeEnded, self.name, self.meter.received, self.meter.sent)
+        self._scheduler.ended()
+
+    # The quick loop.
+
+    async def _work_quickly(self, count: int, flight: Flight) -> None:
+        call, processor, append = self._call, self.processor, self.outbox.append
+        scheduler, clock = self._scheduler, self._scheduler.clock
+        done, before, now = 0, 0.0, clock()
+        flight.take_off(self)
+        self.meter.enter(BUSY, now)
+        for q_elt in self.inbox.draw(count):
+            before = now
+            try:
+                result = call(processor, q_elt)
+                if type(result) in AWAITABLE:
+                    result = await result
+            except BaseException as error:
+                result = await self._attempts.recover(q_elt, error)
+            if flight.taken:  # it was suspended, and by now others may be at work on this node
+                await self._go_on_as_helper(flight, result)
+                return
+            if type(result) in DIVERTED:
+                self._divert(flight, result)
+            else:
+                append(result)
+            done += 1
+            flight.done = done
+            now = clock()
+            if now >= scheduler.deadline:
+                break
+        flight.runner = None
+        self.meter.latency.add(now - before)
+        self._account(flight, done)
+
+    def _account(self, flight: Flight, received: int) -> None:
+        """Add up what the quick loop has done, and tell the neighbours."""
+        self.meter.received += received
+        self.meter.sent += flight.done - flight.diverted
+        self.inbox.drawn(received)
+        self.outbox.announce()
+        self.inbox.release()
+
+    def _divert(self, flight: Flight, result: Outcome) -> None:
+        if type(result) is To:
+            self._attempts.check_target(result)
+        flight.diverted += 1
+        self.outbox.dispatch(result)
+
+    def adopt(self, flight: Flight) -> None:
+        """The driver was found suspended in a call of this node: that call is in flight from now on."""
+        if flight.quick:
+            self._account(flight, flight.done + 1)
+            flight.place = self.outbox.open()
+            self.in_flight += 1
+            if self._attempts.watchdog is not None and flight.task is not None:
+                self._attempts.watchdog.start(flight.task)
+        self._width = max(1, self._width)
+        self.wake()
+
+    async def _go_on_as_helper(self, flight: Flight, result: Outcome) -> None:
+        if self._attempts.watchdog is not None and flight.task is not None:
+            self._attempts.watchdog.stop(flight.task)
+        if type(result) is To:
+            self._attempts.check_target(result)
+        self._close(flight.place, result, ())
+        await self._work(None)
+
+    # The general loop.
+
+    def _grow(self, count: int) -> None:
+        """Start helpers: twice as many as the last time, as long as calls suspend."""
+        helpers = min(count, self._width)
+        self._width = min(2 * self._width, self._concurrency)
+        self._starting += helpers
+        for _ in range(helpers):
+            self._scheduler.spawn(self._help())
+        self._scheduler.mark_next_turn(self)
+
+    async def _help(self) -> None:
+        self._starting -= 1
+        await self._work(None)
+
+    async def _work(self, flight: Flight | None) -> None:
+        """Process items until no call may start; in the driver, until the turn is over."""
+        scheduler = self._scheduler
+        while self._startable() > 0:
+            if (now := scheduler.clock()) >= scheduler.deadline:
+                if flight is not None and not flight.taken:
+                    return
+                await scheduler.breathe(now)
+                continue
+            await self._process_next(now)
+        if flight is None or flight.taken:
+            self.wake()
+
+    async def _process_next(self, now: float) -> None:
+        q_elt, tickets, tombs = self.inbox.take()
+        self.inbox.release()
+        place = self.outbox.open()
+        if q_elt is None:
+            self.outbox.close(place, Tomb(tombs), ())
+            return
+        self._count_start(now)
+        try:
+            if self._turns is not None:
+                outcome = await self._turns.exhaust(q_elt, tickets, place)
+            else:
+                outcome = await self._attempts.make(q_elt)
+                if type(outcome) is To:
+                    self._attempts.check_target(outcome)
+        except NodeError as error:
+            for ticket in tickets:
+                ticket.fail(error)
+            raise
+        self.meter.latency.add(self._scheduler.clock() - now)
+        self._close(place, outcome, tickets)
+
+    def _count_start(self, now: float) -> None:
+        if self._steps is not None:
+            self._steps -= 1
+        if self._pacer is not None:
+            self._pacer.started()
+        self.meter.received += 1
+        self.in_flight += 1
+        if self.in_flight == 1:
+            self.meter.enter(BUSY, now)
+
+    def _close(self, place: int, outcome: Outcome, tickets: tuple[Ticket, ...]) -> None:
+        self.in_flight -= 1
+        if self.in_flight == 0:
+            self.meter.enter(WAITING, self._scheduler.clock())
+        self.outbox.close(place, outcome, tickets)
+        if self._turns is not None:
+            self._turns.call_next()

@@ -1,0 +1,267 @@
+"""Whose turn it is: one task, the driver, visits every node that has work.
+
+The driver awaits the coros directly. A coro that never suspends therefore costs no task and no
+trip through the event loop. When one does suspend, it takes the driver with it; a callback that
+was put behind the driver in the loop's queue (`_tick`) notices, makes the suspended task a helper
+of that one node, and starts a new driver. So there is one driver at all times, and a task more for
+each call that is really waiting.
+
+Politeness: all tasks of a graph share one time budget per turn of the event loop. Whoever finds it
+used up gives the loop back before starting another item.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from time import perf_counter
+from typing import Any, Protocol
+
+__all__ = ["Flight", "Scheduler"]
+
+logger = logging.getLogger(__name__)
+
+TURN_BUDGET = 0.0003
+"""Seconds a graph may use in one turn of the event loop before its next item has to wait."""
+
+INSIST_AFTER = 1.0
+"""Seconds until tasks that ignored their cancellation are cancelled again."""
+
+
+class Flight:
+    """What the driver is doing at this moment, for `Scheduler._tick` to find.
+
+    Attributes:
+        runner: Whose coro is being awaited; None between calls.
+        quick: Whether the runner's quick loop is at it, whose counts are still its local variables.
+        done: Items that the quick loop has finished in this visit.
+        diverted: How many of them were not sent on as plain items.
+        taken: The driver was suspended and another has taken over; the rest is one helper's work.
+        place: The suspended item's place in the outbox, given to it when it was found suspended.
+        task: The task that flies.
+    """
+
+    __slots__ = ("diverted", "done", "place", "quick", "runner", "taken", "task")
+
+    def __init__(self) -> None:
+        self.runner: Visited | None = None
+        self.quick = False
+        self.done = 0
+        self.diverted = 0
+        self.taken = False
+        self.place = 0
+        self.task: asyncio.Task[None] | None = None
+
+    def take_off(self, runner: Visited) -> None:
+        """The quick loop of ``runner`` starts."""
+        self.quick = True
+        self.done = self.diverted = 0
+        self.runner = runner
+
+
+class Visited(Protocol):
+    """A node, as the scheduler sees it."""
+
+    queued: bool
+
+    async def visit(self, flight: Flight) -> None:
+        """Do what can be done now; return when there is nothing more, or the turn is over."""
+        ...
+
+    def adopt(self, flight: Flight) -> None:
+        """The visit was suspended inside a coro: account for it as a call in flight."""
+        ...
+
+
+class Scheduler:
+    """The driver, the tasks and the turns of one graph.
+
+    Attributes:
+        live: Nodes that have not ended; at zero the driver leaves.
+        aborting: Everything is being cancelled.
+        error: The first failure of the run.
+        deadline: When the budget of this turn of the loop is used up; 0.0 before the first activity of a turn.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None], on_idle: Callable[[], None]) -> None:
+        self.loop = loop
+        # Under a loop with virtual time the budget never runs out and every run is the same.
+        self.clock: Callable[[], float] = getattr(loop, "virtual_clock", perf_counter)
+        self.live = 0
+        self.aborting = False
+        self.error: BaseException | None = None
+        self.deadline = 0.0
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self._ready: deque[Visited] = deque()
+        self._again: list[Visited] = []
+        self._on_park: list[Callable[[], None]] = []
+        self._ticking = False
+        self._flight = Flight()
+        self._parked: asyncio.Future[None] | None = None
+        self._on_end = on_end
+        self._on_idle = on_idle
+        self._started = False
+        self._insisting: asyncio.TimerHandle | None = None
+
+    # Tasks.
+
+    def start(self) -> None:
+        """Start the driver; everything that runs from now on is found in ``tasks``."""
+        self._started = True
+        self._start_driver()
+
+    def spawn(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run ``coro`` as a task of this graph; its failure fails the run."""
+        task = self.loop.create_task(coro)
+        self.tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def fail(self, error: BaseException) -> None:
+        """The run has failed: remember the first reason, cancel everything."""
+        if self.error is None:
+            self.error = error
+        self.abort()
+
+    def abort(self) -> None:
+        """Cancel everything now; ``on_end`` is called when all of it has ended."""
+        if not self.aborting:
+            self.aborting = True
+            self._cancel_all()
+            self._end_if_over()
+
+    def _cancel_all(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        if self.tasks:
+            self._insisting = self.loop.call_later(INSIST_AFTER, self._insist)
+
+    def _insist(self) -> None:
+        # A coro that swallows its cancellation must not keep the graph alive for ever.
+        logger.warning("%d tasks ignore their cancellation; cancelling them again", len(self.tasks))
+        self._cancel_all()
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if task.cancelled():
+            # Cancelled by nobody here: the loop is being shut down around the graph.
+            if not self.aborting and task is self._flight.task:
+                self.abort()
+        elif (error := task.exception()) is not None:
+            self.fail(error)
+        self._end_if_over()
+
+    def _end_if_over(self) -> None:
+        if self.tasks or not self._started or not (self.aborting or self.live == 0):
+            return
+        self._started = False
+        if self._insisting is not None:
+            self._insisting.cancel()
+        self._on_end()
+
+    # Turns.
+
+    @property
+    def parked(self) -> bool:
+        """Whether the driver has nothing to do."""
+        return self._parked is not None
+
+    def mark(self, runner: Visited) -> None:
+        """Have the driver visit ``runner``; call only when it is not ``queued`` yet."""
+        runner.queued = True
+        self._ready.append(runner)
+        if self._parked is not None:
+            self._unpark()
+
+    def mark_next_turn(self, runner: Visited) -> None:
+        """Have the driver visit ``runner`` once more in the next turn of the loop."""
+        self._again.append(runner)
+        self.begin_turn(self.clock())
+
+    def on_park(self, call: Callable[[], None]) -> None:
+        """Call ``call`` once, when the driver has nothing left to do."""
+        self._on_park.append(call)
+        if self._parked is not None:
+            self._unpark()
+
+    def begin_turn(self, now: float) -> None:
+        """Something of the graph is active in this turn of the loop: its time counts from now."""
+        if not self._ticking:
+            self._ticking = True
+            self.deadline = now + TURN_BUDGET
+            self.loop.call_soon(self._tick)
+
+    async def breathe(self, now: float) -> None:
+        """Give the loop back if the graph has used up its share of this turn.
+
+        Called by sources and helpers whenever ``now`` is past ``deadline``, which is also so at
+        the first activity in a turn.
+        """
+        while self._ticking and now >= self.deadline:
+            await asyncio.sleep(0)
+            now = self.clock()
+        self.begin_turn(now)
+
+    def _tick(self) -> None:
+        self._ticking = False
+        self.deadline = 0.0
+        flight = self._flight
+        if flight.runner is not None:
+            flight.taken = True
+            self._start_driver()
+            flight.runner.adopt(flight)
+        again, self._again = self._again, []
+        for runner in again:
+            if not runner.queued:
+                self.mark(runner)
+
+    # The driver.
+
+    def _start_driver(self) -> None:
+        flight = self._flight = Flight()
+        self._parked = None
+        flight.task = self.spawn(self._drive(flight))
+
+    async def _drive(self, flight: Flight) -> None:
+        ready = self._ready
+        self.begin_turn(self.clock())
+        while self.live:
+            while ready:
+                runner = ready.popleft()
+                runner.queued = False
+                await runner.visit(flight)
+                if flight.taken:
+                    return
+                if (now := self.clock()) >= self.deadline:
+                    await self.breathe(now)
+            if self.live and not self._stir():
+                await self._park()
+                self.begin_turn(self.clock())
+
+    def _stir(self) -> bool:
+        """Before parking: let those act who were waiting for a quiet moment."""
+        calls, self._on_park = self._on_park, []
+        for call in calls:
+            call()
+        return bool(self._ready)
+
+    async def _park(self) -> None:
+        self._parked = self.loop.create_future()
+        self._on_idle()
+        try:
+            await self._parked
+        finally:
+            self._parked = None
+
+    def _unpark(self) -> None:
+        parked = self._parked
+        if parked is not None and not parked.done():
+            parked.set_result(None)
+
+    def ended(self) -> None:
+        """One more node has ended."""
+        self.live -= 1
+        if self.live == 0:
+            self._unpark()

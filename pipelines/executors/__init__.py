@@ -1,0 +1,1 @@
+"""Where a node's function runs when it is not the event loop."""

@@ -1,0 +1,394 @@
+"""`Plumber`: from a dict to a running graph, and everything one can say to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from itertools import count
+from typing import Any, Self
+
+from . import formats  # noqa: F401 - registers the readers and writers
+from .channels.memory import MemoryChannel
+from .engine.assembly import Assembly, Worker
+from .engine.execution import Execution
+from .engine.snapshot import empty_statistics
+from .engine.source import Source
+from .engine.submission import Submission, result_shapes
+from .engine.taps import Collected, Stream, StreamPort
+from .errors import StateError, UnknownNodeError
+from .events import Hook
+from .graph import CallKind, Graph
+from .limits import Limits
+from .processor import Processor
+from .registry import Registry, default_registry
+from .statistics import Report, Statistics
+from .types import CoroMap, GraphDict
+from .untrusted import read_untrusted
+
+__all__ = ["Plumber"]
+
+_numbers = count(1)
+
+
+class Plumber:
+    """Builds a graph of coroutines from a dict, and runs it once, in the running event loop.
+
+    The dict is read at once: a wrong one raises `GraphError` here, with all its problems, and
+    nothing is started. Every command is legal in every state: before the start, twice, and after
+    the end. A run that has ended is not started again; make another `Plumber` (from a parsed
+    `Graph`, to save the reading).
+
+    Args:
+        input_d: The dict with ``nodes`` and ``graph``, or a parsed `Graph`.
+        coro_map: How coros are found: a callable that is given what stands in ``coro``, a mapping
+            by name, or a `Registry`. None: every coro is a callable or a name of the default registry.
+        env_vars: Reachable in every coro as ``self.env_vars[...]`` and as attributes of ``self``.
+        name: The run's name in events, logs and reports.
+        defaults: Properties for all nodes that do not set them.
+        hooks: Callables that are told of every event.
+
+    Raises:
+        GraphError: The dict is no valid graph.
+    """
+
+    def __init__(
+        self,
+        input_d: GraphDict | Graph,
+        coro_map: CoroMap | None = None,
+        env_vars: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        hooks: Iterable[Hook] = (),
+    ) -> None:
+        self.graph = _read(input_d, coro_map, defaults)
+        self.name = name or f"run-{next(_numbers)}"
+        self.env_vars: Mapping[str, Any] = {} if env_vars is None else env_vars
+        self._hooks = tuple(hooks)
+        self._limits: Limits | None = None
+        self._execution: Execution | None = None
+        # What was said before there was an event loop to do it in.
+        self._said: list[Callable[[Execution], None]] = []
+
+    @classmethod
+    def from_untrusted(
+        cls,
+        data: GraphDict | str | bytes,
+        registry: Registry,
+        limits: Limits | None = None,
+        env_vars: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        hooks: Iterable[Hook] = (),
+    ) -> Self:
+        """A plumber for a graph from somebody who is not trusted, such as a browser.
+
+        Coros are names of ``registry`` and nothing else, arguments are checked strictly, and
+        whatever exceeds ``limits`` is refused. ``items`` and ``seconds`` of the limits end a run
+        that goes over them with a `LimitError`.
+
+        Raises:
+            GraphError: Each of its problems has a stable ``code``. Nothing else is raised for any
+                ``data``, and the answer takes at most 50 ms.
+        """
+        limits = limits or Limits()
+        plumber = cls(read_untrusted(data, registry, limits), None, env_vars, name=name, hooks=hooks)
+        plumber._limits = limits
+        return plumber
+
+    # The parts.
+
+    @cached_property
+    def _assembly(self) -> Assembly:
+        return Assembly(self.graph, self.env_vars)
+
+    @property
+    def nodes(self) -> list[Processor]:
+        """The processors, in the order of the dict's ``nodes``."""
+        return list(self._assembly.processors.values())
+
+    @cached_property
+    def liason_graph(self) -> list[list[MemoryChannel | None]]:
+        """The channels as a matrix: row and column are positions in ``nodes``, None means no edge."""
+        return self._assembly.matrix()
+
+    # Running.
+
+    def create_pipeline(self) -> None:
+        """Start the graph in the running event loop; returns at once.
+
+        Raises:
+            StateError: There is no running event loop, or the graph was started before.
+        """
+        execution = self._engage()
+        if execution.started:
+            raise StateError(f"{self.name!r} was started before; a plumber runs once, make another one")
+        execution.start()
+
+    async def run(self, collect: Iterable[str] = ()) -> Report:
+        """Start the graph, wait for its end, and report.
+
+        Cancelling the call aborts the run.
+
+        Args:
+            collect: Names of sinks whose results are kept in ``report.outputs``.
+
+        Raises:
+            NodeError: The first failure of a coro (other errors of the run likewise).
+            UnknownNodeError: ``collect`` names something that is no sink.
+        """
+        for sink in collect:
+            self._collect(sink)
+        execution = self._engage()
+        if not execution.done.done():
+            self.create_pipeline()
+        try:
+            return await self.wait()
+        except asyncio.CancelledError:
+            await self.abort()
+            raise
+
+    async def wait(self) -> Report:
+        """Wait until the graph has ended by itself or was ended, and report.
+
+        Raises:
+            NodeError: The first failure of a coro (other errors of the run likewise).
+            StateError: The graph was not started.
+        """
+        execution = self._execution
+        if execution is None or not (execution.started or execution.done.done()):
+            raise StateError(f"{self.name!r} was not started: call run() or create_pipeline(), or use 'async with'")
+        execution.watched += 1
+        try:
+            report = await asyncio.shield(execution.done)
+        finally:
+            execution.watched -= 1
+        if report.error is not None:
+            raise report.error
+        return report
+
+    @property
+    def report(self) -> Report | None:
+        """The report of the run, also of a failed one; None before its end."""
+        execution = self._execution
+        return execution.done.result() if execution is not None and execution.done.done() else None
+
+    async def __aenter__(self) -> Self:
+        self.create_pipeline()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if kind is not None:
+            await self.abort()
+            return
+        await self.stop()
+        await self.wait()
+
+    async def stop(self, timeout: float | None = None) -> None:
+        """Stop the sources and let what is inside go through to the end.
+
+        Paused nodes go on. Called by a coro of this very graph, it returns at once, as the graph
+        cannot end before the coro does.
+
+        Args:
+            timeout: Seconds after which what is still inside is aborted; None waits for ever.
+        """
+        execution = self._engage()
+        execution.stop()
+        if execution.is_inside:
+            if timeout is not None:
+                execution.abort_later(timeout)
+            return
+        done, _ = await asyncio.wait([execution.done], timeout=timeout)
+        if not done:
+            await self.abort()
+
+    async def abort(self) -> None:
+        """Cancel everything now, run the cleanups, and return when nothing is alive any more.
+
+        Called by a coro of this very graph, it returns at once; the coro is cancelled at its next
+        ``await``.
+        """
+        execution = self._engage()
+        execution.abort()
+        if not execution.is_inside:
+            await asyncio.wait([execution.done])
+
+    # Feeding.
+
+    async def put(self, source: str, item: Any) -> None:
+        """Put one item into a source that has no coro; waits while the graph is full.
+
+        Before the start items are kept as far as there is room, and then it waits.
+
+        Raises:
+            ClosedError: The source was closed, or the run has ended.
+            UnknownNodeError: There is no such source.
+        """
+        await self._fed(source).put(item)
+
+    def close(self, source: str) -> None:
+        """Say that nothing more is put into ``source``; the graph ends when all has gone through."""
+        self._check_fed(source)
+        self._say(lambda execution: execution.fed(source).close())
+
+    async def submit(self, item: Any, *, source: str | None = None, timeout: float | None = None) -> Any:
+        """Put one item in and wait for what becomes of it.
+
+        The result is what the sink returns for it. If an item can give several results at a sink
+        (an async generator or a merge of branches is on the way), it is the list of them; if
+        several sinks are reached, a dict by sink name.
+
+        Args:
+            item: The item.
+            source: Where to put it; may be left out when only one source is fed by the program.
+            timeout: Seconds to wait; ``TimeoutError`` after that, while the item goes on.
+
+        Raises:
+            SkippedError: It was dropped on the way.
+            NodeError: A coro failed on it.
+            StoppedError: The graph ended before it was through.
+            AbortedError: The graph was aborted, or failed on another item.
+            ClosedError: The source was closed, or the run has ended.
+        """
+        name = source if source is not None else self._only_fed()
+        worker = self._fed(name)
+        execution = self._engage()
+        submission = Submission(execution.loop.create_future(), self._shapes(name))
+        async with asyncio.timeout(timeout):
+            execution.submit(submission)
+            try:
+                await worker.put(item, (submission,))
+            except BaseException:
+                submission.future.cancel()
+                raise
+            return await submission.future
+
+    def _shapes(self, source: str) -> dict[str, bool]:
+        if source not in self._known_shapes:
+            self._known_shapes[source] = result_shapes(self.graph, source)
+        return self._known_shapes[source]
+
+    @cached_property
+    def _known_shapes(self) -> dict[str, dict[str, bool]]:
+        return {}
+
+    def stream(self, sink: str) -> Stream:
+        """What ``sink`` returns from now on, as it comes: an async iterator.
+
+        A reader that does not keep up slows the graph down once as many results wait as the sink's
+        ``queue_size``. The iterator ends with the run, and raises the run's error if it failed.
+
+        Raises:
+            UnknownNodeError: There is no such sink.
+        """
+        self._check_sink(sink)
+        port = StreamPort(self.graph.nodes[sink].properties.queue_size)
+        self._say(lambda execution: execution.attach(sink, port))
+        return Stream(port, on_leave=lambda: self._detach(sink, port), on_taken=lambda: self._room_made(sink))
+
+    def _detach(self, sink: str, port: StreamPort) -> None:
+        if self._execution is None:
+            self._said.append(lambda execution: execution.detach(sink, port))
+        else:
+            self._execution.detach(sink, port)
+
+    def _room_made(self, sink: str) -> None:
+        if self._execution is not None:
+            self._execution.workers[sink].on_room()
+
+    def _collect(self, sink: str) -> None:
+        self._check_sink(sink)
+        collected = Collected()
+        self._say(lambda execution: execution.collect(sink, collected))
+
+    # Steering.
+
+    def pause(self, node: str | None = None) -> None:
+        """Let ``node``, or every node, start no more calls; a source puts nothing more."""
+        self._steer(node, lambda worker: worker.pause())
+
+    def resume(self, node: str | None = None) -> None:
+        """Take a pause back."""
+        self._steer(node, lambda worker: worker.resume())
+
+    def step(self, node: str | None = None, count: int = 1) -> None:
+        """Let ``node``, or every node, start ``count`` more calls (a source: put items), and pause."""
+        if count < 1:
+            raise ValueError(f"step: count must be at least 1, not {count}")
+        self._steer(node, lambda worker: worker.step(count))
+
+    def statistics(self) -> Statistics:
+        """A frozen snapshot of all counts and states, in any state of the run."""
+        if self._execution is not None:
+            return self._execution.statistics()
+        return empty_statistics(self.name, self._assembly)
+
+    # Inside.
+
+    def _engage(self) -> Execution:
+        """The execution, made in the running loop when it is first needed."""
+        if self._execution is None:
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                raise StateError("there is no running event loop; from synchronous code use pipelines.run()") from None
+            limits = self._limits
+            self._execution = Execution(
+                self._assembly,
+                self.name,
+                self._hooks,
+                max_items=limits.items if limits else None,
+                max_seconds=limits.seconds if limits else None,
+            )
+            said, self._said = self._said, []
+            for do in said:
+                do(self._execution)
+        return self._execution
+
+    def _say(self, do: Callable[[Execution], None]) -> None:
+        if self._execution is None:
+            self._said.append(do)
+        else:
+            do(self._execution)
+
+    def _steer(self, node: str | None, do: Callable[[Worker], None]) -> None:
+        if node is not None and node not in self.graph.nodes:
+            raise UnknownNodeError("node", node, self.graph.nodes)
+        names = self.graph.order if node is None else (node,)
+
+        def steer(execution: Execution) -> None:
+            for name in names:
+                do(execution.workers[name])
+
+        self._say(steer)
+
+    def _check_sink(self, name: str) -> None:
+        if name not in self.graph.sinks:
+            raise UnknownNodeError("sink", name, self.graph.sinks)
+
+    @cached_property
+    def _fed_names(self) -> tuple[str, ...]:
+        return tuple(name for name in self.graph.sources if self.graph.nodes[name].kind is CallKind.FED)
+
+    def _check_fed(self, name: str) -> None:
+        if name not in self._fed_names:
+            raise UnknownNodeError("source without coro", name, self._fed_names)
+
+    def _fed(self, name: str) -> Source:
+        self._check_fed(name)
+        return self._engage().fed(name)
+
+    def _only_fed(self) -> str:
+        if len(self._fed_names) != 1:
+            known = ", ".join(map(repr, self._fed_names)) or "there is none"
+            raise StateError(f"submit needs source=..., one of the sources without coro: {known}")
+        return self._fed_names[0]
+
+
+def _read(input_d: GraphDict | Graph, coro_map: CoroMap | None, defaults: Mapping[str, Any] | None) -> Graph:
+    ready = isinstance(input_d, Graph) and coro_map is None and defaults is None
+    if ready and not any(node.kind is CallKind.UNRESOLVED for node in input_d.nodes.values()):
+        return Graph.parse(input_d)
+    return Graph.parse(input_d, default_registry if coro_map is None else coro_map, defaults=defaults)

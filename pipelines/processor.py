@@ -1,0 +1,77 @@
+"""`Processor` and `InputProcessor`: what a coro gets as ``self``, and what ``Plumber.nodes`` lists.
+
+They hold what belongs to one node for its user to see: names, arguments, environment, channels.
+The loop that receives, calls and sends is `pipelines.engine.runner`; it is kept out of here so that
+nothing of the engine can be shadowed by an environment variable or overwritten by a coro.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from .types import Coro
+
+__all__ = ["InputProcessor", "Processor"]
+
+
+class Processor:
+    """One node of a running graph, as its coro sees it.
+
+    A coro may set attributes of its own here (an open file, a connection); it finds them again at
+    its next call. An attribute that nobody has set is looked up in ``env_vars``.
+
+    Attributes:
+        name: The node's name in the dict.
+        args: The keyword arguments of the coro, read-only.
+        env_vars: The mapping given to `Plumber`, the same object for all nodes.
+        processor_coro: The function that runs for each item; None for a source fed by the program.
+        liason_queues: The incoming and the outgoing channels, as two tuples.
+        outcome: How the run ended, for ``cleanup``: ``completed``, ``failed``, ``stopped`` or
+            ``aborted``; None while it runs.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        coro: Coro | None,
+        args: Mapping[str, Any],
+        env_vars: Mapping[str, Any],
+        inputs: tuple[Any, ...] = (),
+        outputs: tuple[Any, ...] = (),
+    ) -> None:
+        self.name = name
+        self.args = MappingProxyType(dict(args))
+        self.env_vars = env_vars
+        self.processor_coro = coro
+        self.liason_queues = (inputs, outputs)
+        self.input_queue: Any = None
+        self.output_queue: Any = None
+        self.outcome: str | None = None
+
+    @cached_property
+    def uuid(self) -> str:
+        """A random identifier of this node in this run."""
+        return str(uuid.uuid4())
+
+    def __getattr__(self, name: str) -> Any:
+        # Only called for what is not set. `env_vars` itself may be missing while unpickling.
+        env_vars = self.__dict__.get("env_vars") or {}
+        try:
+            return env_vars[name]
+        except KeyError:
+            known = ", ".join(sorted(map(str, env_vars))) or "none"
+            raise AttributeError(
+                f"{type(self).__name__} {self.__dict__.get('name')!r} has no attribute {name!r}; env_vars has: {known}"
+            ) from None
+
+    def __repr__(self) -> str:
+        coro = getattr(self.processor_coro, "__qualname__", self.processor_coro)
+        return f"<{type(self).__name__} {self.name!r}, coro: {coro}>"
+
+
+class InputProcessor(Processor):
+    """A source: a node that nothing flows into."""

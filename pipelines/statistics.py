@@ -1,0 +1,230 @@
+"""What a run counts, the frozen snapshots of it, and the report of a finished run.
+
+`Meter` is the mutable side that the engine keeps per node; everything else here is frozen and
+turns into JSON with ``to_dict``. Times are seconds, rates items per second, shares fractions of
+the time since the start that add up to at most 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from .types import FailedItem
+
+__all__ = ["BLOCKED", "BUSY", "WAITING", "EdgeStatistics", "Latency", "Meter", "NodeStatistics", "Report", "Statistics"]
+
+BUSY, WAITING, BLOCKED = 0, 1, 2
+"""What a node does: calls are in flight; no input; input or results, but no room for them."""
+
+_STEPS = 8  # sub-buckets per factor of two: a quantile is off by less than 1/8 of its value
+
+
+class Latency:
+    """A histogram of durations with logarithmic buckets: a few dozen integers, whatever it has seen."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        mantissa, exponent = math.frexp(seconds)  # 0.5 <= mantissa < 1
+        bucket = exponent * _STEPS + int((mantissa - 0.5) * 2 * _STEPS)
+        self._counts[bucket] = self._counts.get(bucket, 0) + 1
+
+    def quantile(self, share: float) -> float | None:
+        """The duration, in seconds, that ``share`` of all do not exceed; None before the first."""
+        wanted = share * sum(self._counts.values())
+        seen = 0
+        for bucket in sorted(self._counts):
+            seen += self._counts[bucket]
+            if seen >= wanted:
+                return _middle(bucket)
+        return None
+
+
+def _middle(bucket: int) -> float:
+    exponent, step = divmod(bucket, _STEPS)
+    return math.ldexp(0.5 + (step + 0.5) / (2 * _STEPS), exponent)
+
+
+class Meter:
+    """The running counts of one node.
+
+    Attributes:
+        received: Calls' worth of input taken.
+        sent: Items sent on (of a sink: results).
+        skipped: Items dropped by ``SKIP``.
+        failed: Items given up.
+        retried: Attempts made again.
+        state: `BUSY`, `WAITING` or `BLOCKED`, since ``since``.
+        spent: Seconds in each state, up to ``since``.
+    """
+
+    __slots__ = ("failed", "latency", "received", "retried", "sent", "since", "skipped", "spent", "state")
+
+    def __init__(self, now: float) -> None:
+        self.received = 0
+        self.sent = 0
+        self.skipped = 0
+        self.failed = 0
+        self.retried = 0
+        self.state = WAITING
+        self.since = now
+        self.spent = [0.0, 0.0, 0.0]
+        self.latency = Latency()
+
+    def enter(self, state: int, now: float) -> None:
+        """The node does something else from now on."""
+        self.spent[self.state] += now - self.since
+        self.state = state
+        self.since = now
+
+    def shares(self, elapsed: float, now: float) -> tuple[float, float, float]:
+        """Fractions of ``elapsed`` seconds spent busy, waiting and blocked."""
+        spent = list(self.spent)
+        spent[self.state] += max(0.0, now - self.since)
+        total = max(elapsed, 1e-9)
+        busy, waiting, blocked = (min(1.0, seconds / total) for seconds in spent)
+        return busy, waiting, blocked
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatistics:
+    """One node at one moment.
+
+    Attributes:
+        state: ``starting``, ``waiting``, ``busy``, ``blocked``, ``paused`` or ``ended``.
+        received: Calls' worth of input taken since the start.
+        sent: Items sent on since the start (of a sink: results).
+        skipped, failed, retried: Items dropped by ``SKIP``, items given up, attempts repeated.
+        in_flight: Calls running now.
+        held: Results finished but not sent yet, for want of their turn or of room.
+        busy, waiting, blocked: Shares of the time since the start.
+        latency_p50, latency_p99: Seconds one call takes, retries and timeouts included. Of calls
+            that never suspend one per batch is measured.
+        progress: How far a source is, 0 to 1, where it says so.
+    """
+
+    name: str
+    state: str
+    received: int
+    sent: int
+    skipped: int
+    failed: int
+    retried: int
+    in_flight: int
+    held: int
+    busy: float
+    waiting: float
+    blocked: float
+    latency_p50: float | None
+    latency_p99: float | None
+    progress: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeStatistics:
+    """One edge at one moment: entries ``queued`` of ``capacity``, the most there ever were, losses to overflow."""
+
+    upstream: str
+    downstream: str
+    queued: int
+    capacity: int
+    peak: int
+    dropped: int
+    route: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A whole graph at one moment.
+
+    Attributes:
+        name: The run's name.
+        state: ``new``, ``running``, ``paused``, ``draining``, ``completed``, ``failed``, ``stopped``
+            or ``aborted``.
+        elapsed: Seconds since the start, until the end.
+        items_in: Items put by all sources.
+        items_out: Results of all sinks.
+        rate_in, rate_out: The same per second of ``elapsed``.
+        nodes, edges: In the order of the dict.
+        waits: When nothing moves: who waits for whom, one sentence a node. Else empty.
+    """
+
+    name: str
+    state: str
+    elapsed: float
+    items_in: int
+    items_out: int
+    rate_in: float
+    rate_out: float
+    nodes: tuple[NodeStatistics, ...]
+    edges: tuple[EdgeStatistics, ...]
+    waits: tuple[str, ...] = ()
+
+    def node(self, name: str) -> NodeStatistics:
+        """The statistics of one node; ``KeyError`` when there is none of that name."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    def edge(self, upstream: str, downstream: str) -> EdgeStatistics:
+        """The statistics of one edge; ``KeyError`` when there is none."""
+        for edge in self.edges:
+            if (edge.upstream, edge.downstream) == (upstream, downstream):
+                return edge
+        raise KeyError((upstream, downstream))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The snapshot as plain JSON-able data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a finished run says.
+
+    Attributes:
+        state: ``completed``, ``failed``, ``stopped`` or ``aborted``.
+        statistics: The last snapshot.
+        outputs: What the sinks named in ``collect`` returned, by name, in the order it was sent.
+        failures: The first hundred items that were given up; ``statistics`` counts them all.
+        error: What made the run fail, or None.
+    """
+
+    name: str
+    state: Literal["completed", "failed", "stopped", "aborted"]
+    statistics: Statistics
+    outputs: Mapping[str, list[Any]] = field(default_factory=dict)
+    failures: tuple[FailedItem, ...] = ()
+    error: BaseException | None = None
+
+    @property
+    def ok(self) -> bool:
+        """The run came to its end and no item was given up."""
+        return self.state == "completed" and not any(node.failed for node in self.statistics.nodes)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the start to the end."""
+        return self.statistics.elapsed
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data: JSON-able if the collected outputs are; errors as text."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "statistics": self.statistics.to_dict(),
+            "outputs": {name: list(values) for name, values in self.outputs.items()},
+            "failures": [
+                {"node": f.node, "item": repr(f.item), "error": repr(f.error), "attempts": f.attempts}
+                for f in self.failures
+            ],
+            "error": None if self.error is None else str(self.error),
+        }
