@@ -11,7 +11,7 @@ from ..registry import default_registry
 from .base import FormatError, Output
 from .reading import MAX_RECORD, LineFile, deliver
 from .rows import CsvParser, check_columns, check_delimiter, listed
-from .writing import Writer, cleanup_writer, items_of, setup_writer, writer_of
+from .writing import TargetFile, Writer, cleanup_writer, items_of, setup_writer, writer_of
 
 __all__ = ["CsvWriter", "read_csv", "write_csv"]
 
@@ -60,7 +60,7 @@ async def _setup(self: Any) -> None:
 
 
 async def _cleanup(self: Any) -> None:
-    await cleanup_writer(self, CsvWriter)
+    await cleanup_writer(self)
 
 
 @default_registry.coro("write_csv", setup=_setup, cleanup=_cleanup)
@@ -97,13 +97,9 @@ async def write_csv(
         delimiter: The one character between cells.
         restval: What to write for columns that a row does not have; else that is an error.
     """
-
-    def make() -> CsvWriter:
-        return CsvWriter(path, columns=columns, append=append, encoding=encoding, delimiter=delimiter, restval=restval)
-
     items = items_of(self, q_elt)
-    # A row is never a list, so here it is a batch, whoever made it.
-    await writer_of(self, make).add(items[0] if isinstance(items[0], list) else items)
+    # A row is never a list: here that is a batch, whoever made it.
+    await writer_of(self).add(items[0] if isinstance(items[0], list) else items)
     return q_elt[0]
 
 
@@ -141,44 +137,40 @@ class CsvWriter(Writer):
         super().__init__(path, encoding, append=append)
         self._delimiter = check_delimiter(delimiter)
         self._columns = None if columns is None else check_columns(columns, "columns")
+        self._header = b""
         self._restval = restval
-        self._has_header = False
         self._line = csv.writer(_Echo(), delimiter=delimiter, lineterminator="\n").writerow
         self._quoted = csv.writer(_Echo(), delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow
 
-    def open(self) -> None:
-        """Open the file; one that is appended to decides the columns."""
-        super().open()
-        try:
-            if not self.file.fresh:
-                self._take_header()
-        except BaseException:
-            self.file.close()
-            raise
-
-    def _take_header(self) -> None:
-        header = _header_of(LineFile(self.file.path, self.file.encoding.name), self._delimiter)
-        if header is None:
-            return
-        if self._columns is not None and self._columns != header:
-            raise FormatError(f"{self.file.path} has the columns {listed(header)}; not {listed(self._columns)}")
-        self._columns = header
-        self._has_header = True
+    def prepare(self) -> None:
+        """Open the file; one that is appended to has the columns that it has."""
+        super().prepare()
+        found = None if self.file.fresh else _header_of(self.file, self._delimiter)
+        if found is None:
+            self._header = b"" if self._columns is None else self._bytes(self._columns, self._columns)
+        elif self._columns is None or self._columns == found:
+            self._columns = found
+        else:
+            raise FormatError(f"{self.file.path} has the columns {listed(found)}; not {listed(self._columns)}")
 
     def preface(self) -> bytes:
         """What stands before the first row: the header, unless it is there or nobody knows the columns."""
-        if self._has_header or self._columns is None:
-            return super().preface()
-        return super().preface() + self._bytes(self._columns, self._columns)
+        return super().preface() + self._header
 
     def encode(self, items: Sequence[object]) -> bytes:
         """One line per row."""
-        columns = self._columns
-        if columns is None and items:
-            columns = check_columns(list(self._row(items[0])), self.file.path)
-        data = b"".join([self._bytes(columns, self._cells(columns, item)) for item in items if columns is not None])
-        self._columns = columns  # not before: a row that cannot be written decides nothing
+        if not items:
+            return b""
+        if self._columns is not None:
+            return self._encode(self._columns, items)
+        # The columns are kept only if all can be written: a row that cannot decides nothing.
+        columns = check_columns(self._row(items[0]), self.file.path)
+        header, data = self._bytes(columns, columns), self._encode(columns, items)
+        self._columns, self._header = columns, header
         return data
+
+    def _encode(self, columns: Sequence[str], items: Sequence[object]) -> bytes:
+        return b"".join([self._bytes(columns, self._cells(columns, item)) for item in items])
 
     def _row(self, item: object) -> Mapping[str, object]:
         if isinstance(item, Mapping):
@@ -186,7 +178,7 @@ class CsvWriter(Writer):
         raise FormatError(f"{self.file.path}: a row must be a dict of columns and cells, not {type(item).__name__}")
 
     def _cells(self, columns: Sequence[str], item: object) -> Sequence[object]:
-        row = self._row(item)
+        row = item if type(item) is dict else self._row(item)
         try:
             cells = [row[column] for column in columns]
         except KeyError:
@@ -234,23 +226,21 @@ class CsvWriter(Writer):
 
 def _fits(cell: object, codec: str) -> bool:
     try:
-        return bool(str(cell).encode(codec)) or True
+        str(cell).encode(codec)
     except ValueError:
         return False
+    return True
 
 
-def _header_of(file: LineFile, delimiter: str) -> list[str] | None:
+def _header_of(target: TargetFile, delimiter: str) -> list[str] | None:
     """The columns that an existing file names; None if there is nothing but blank lines in it."""
+    file = LineFile(target.path, target.encoding.name)
     parser = CsvParser(file, delimiter=delimiter)
     try:
         file.open()
-        last = False
-        while parser.names is None and not last:
+        while True:
             block = file.read()
-            last = block.last
-            for _ in parser(block):
-                if parser.names is not None:
-                    break
-        return parser.names
+            if any(parser.names is not None for _ in parser(block)) or block.last:
+                return parser.names
     finally:
         file.close()

@@ -78,7 +78,7 @@ async def _setup(self: Any) -> None:
 
 
 async def _cleanup(self: Any) -> None:
-    await cleanup_writer(self, JsonlWriter)
+    await cleanup_writer(self)
 
 
 @default_registry.coro("write_jsonl", setup=_setup, cleanup=_cleanup)
@@ -99,7 +99,7 @@ async def write_jsonl(self: Any, q_elt: tuple[Any, ...], path: str, *, append: b
         append: Add to the file directly, whatever becomes of the run. A file whose last line has no
             end is refused.
     """
-    await writer_of(self, lambda: JsonlWriter(path, append=append)).add(items_of(self, q_elt))
+    await writer_of(self).add(items_of(self, q_elt))
     return q_elt[0]
 
 

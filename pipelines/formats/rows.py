@@ -46,7 +46,6 @@ class CsvParser:
         self._at = 0  # the index among them where the next record begins
         self._alone = 0  # lines before this number are read one by one
         self._last = False
-        self._ran_out = False  # whether the parser has asked for more lines than there are
         self._waiting = self._come = 0  # characters of an incomplete record; those that came since
         # This limit is one for all the process, so it is only ever raised.
         csv.field_size_limit(max(csv.field_size_limit(), min(file.max_record, 2**31 - 1)))
@@ -71,18 +70,13 @@ class CsvParser:
     def _reader(self, lines: Iterable[str]) -> Any:
         return csv.reader(lines, delimiter=self._delimiter, strict=True)
 
-    def _note_end(self) -> Iterator[str]:
-        self._ran_out = True
-        return
-        yield
-
     def _parse_on(self) -> Iterator[object]:
         """Parse from here on, until the lines end or a quote turns out to be never closed."""
         begun = at = self._at
         width = -1 if self.names is None else len(self.names)
-        self._ran_out = False
-        reader = self._reader(chain(islice(self._lines, begun, None), self._note_end()))
-        while not self._ran_out:
+        edge = _Edge()
+        reader = self._reader(chain(islice(self._lines, begun, None), edge))
+        while not edge.reached:
             try:
                 for row in reader:
                     end = begun + reader.line_num
@@ -96,18 +90,25 @@ class CsvParser:
                         width = -1 if self.names is None else len(self.names)
                     at = self._at = end
             except csv.Error as error:
-                # The parser is at the next line now, ready for another record.
                 end = begun + reader.line_num
-                if cut := self._too_long(at, end):
-                    yield self._unclosed(at, cut)
+                failure = self._broken(at, end, error, ran_out=edge.reached)
+                if failure is not None:
+                    yield failure
+                if self._at != end:
                     return
-                if not self._ran_out:
-                    yield self._failure(at, end, _reason(error))
-                    at = self._at = end
-                elif self._last:
-                    yield self._unclosed(at, end)
-                else:
-                    self._waiting = sum(map(len, islice(self._lines, at, None)))
+                at = end  # the parser is at the line behind the broken record now
+
+    def _broken(self, at: int, end: int, error: csv.Error, *, ran_out: bool) -> Failure | None:
+        """A record does not end, or not well; None if it may be complete with the next block."""
+        if cut := self._too_long(at, end):
+            return self._unclosed(at, cut)
+        if not ran_out:
+            self._at = end
+            return self._failure(at, end, _reason(error))
+        if self._last:
+            return self._unclosed(at, end)
+        self._waiting = sum(map(len, islice(self._lines, at, None)))
+        return None
 
     def _parse_alone(self) -> object:
         at = self._at
@@ -127,7 +128,7 @@ class CsvParser:
                     return index + 1
         return 0
 
-    def _unclosed(self, at: int, end: int) -> object:
+    def _unclosed(self, at: int, end: int) -> Failure:
         """The quote opened in line ``at`` is not closed before ``end``: those lines are no part of its cell."""
         self._at = at + 1
         self._alone = self._first + end
@@ -179,6 +180,16 @@ class CsvParser:
             self._bad = {number: bad for number, bad in self._bad.items() if number >= self._first}
 
 
+class _Edge(Iterator[str]):
+    """The end of the lines there are; notes that more were asked for."""
+
+    reached = False
+
+    def __next__(self) -> str:
+        self.reached = True
+        raise StopIteration
+
+
 def _named(names: Sequence[str]) -> Callable[[list[str]], object]:
     return lambda row: dict(zip(names, row))  # noqa: B905 - rows of another length do not come here
 
@@ -204,14 +215,13 @@ def check_delimiter(delimiter: str) -> str:
     return delimiter
 
 
-def check_columns(columns: Sequence[str], where: str) -> list[str]:
-    """The names of columns, if they can be told apart."""
+def check_columns(columns: Iterable[Any], where: str) -> list[str]:
+    """The names of columns, if they are some and can be told apart."""
     names = list(columns)
     if not names:
         raise FormatError(f"{where}: there are no columns")
-    wrong = [name for name in names if not isinstance(name, str)]
-    if wrong or isinstance(columns, str):
-        raise FormatError(f"{where}: columns must be a list of text, not {columns!r}")
+    if isinstance(columns, str) or not all(isinstance(name, str) for name in names):
+        raise FormatError(f"{where}: the names of columns must be a list of text, not {columns!r}")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise FormatError(f"{where}: more than one column is named {listed(twice)}; the columns are {listed(names)}")

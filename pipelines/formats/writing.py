@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from ..errors import StateError
 from .base import Encoding, FileThread, FormatError, check_regular, is_gzip
 
 __all__ = ["TargetFile", "Writer", "cleanup_writer", "items_of", "setup_writer", "writer_of"]
@@ -215,14 +216,14 @@ class Writer(ABC):
         """What stands before the first item; asked for after that was encoded, or at the end."""
         return self.file.encoding.mark if self.file.fresh else b""
 
-    def open(self) -> None:
-        """Open the file; waits for the disk."""
+    def prepare(self) -> None:
+        """Open the file, and look at what is in it already; in the file's thread."""
         self.file.open()
 
-    async def open_in_thread(self) -> None:
+    async def open(self) -> None:
         """Open the file; when that fails or is cancelled, nothing of it is left."""
         try:
-            await self._thread.run(self.open)
+            await self._thread.run(self.prepare)
         except BaseException:
             await self._thread.close(self.file.close)
             raise
@@ -241,8 +242,8 @@ class Writer(ABC):
 
     def _begin(self) -> None:
         if not self._begun:
-            self._begun = True
             self._gather(self.preface())
+            self._begun = True
 
     def _gather(self, data: bytes) -> None:
         self._buffer.append(data)
@@ -274,28 +275,30 @@ _WRITER = "_pipelines_writer"
 
 
 async def setup_writer(node: Any, make: Callable[..., Writer]) -> None:
-    """Open the file of a node before the first item: what cannot be written is known at once."""
-    if "path" in node.args:
-        writer = make(**node.args)
-        await writer.open_in_thread()
-        setattr(node, _WRITER, writer)
+    """Make the writer of a node from its arguments and open its file, before there is any item."""
+    writer = make(**node.args)
+    await writer.open()
+    setattr(node, _WRITER, writer)
 
 
-def writer_of(node: Any, make: Callable[[], Writer]) -> Writer:
-    """The node's writer; made here if the node has run no setup."""
+def writer_of(node: Any) -> Writer:
+    """The writer of a node.
+
+    Raises:
+        StateError: The node's setup has not run, so nothing would put the file in place.
+    """
     # Not getattr, which would ask the environment variables.
     writer: Writer | None = vars(node).get(_WRITER)
     if writer is None:
-        writer = make()
-        writer.open()  # waits for the disk, once: an await here would let later calls overtake this one
-        setattr(node, _WRITER, writer)
+        raise StateError(
+            f"node {node.name!r} has no open file: a writer needs the setup and cleanup that are registered with it,"
+            " so give its name in the graph, not the function, and no other setup"
+        )
     return writer
 
 
-async def cleanup_writer(node: Any, make: Callable[..., Writer]) -> None:
-    """Finish the file of a node; one that was never begun appears empty if the run was completed."""
-    if node.outcome == "completed" and _WRITER not in vars(node):
-        await setup_writer(node, make)
+async def cleanup_writer(node: Any) -> None:
+    """Finish the file of a node, as its outcome says."""
     writer: Writer | None = vars(node).pop(_WRITER, None)
     if writer is not None:
         await writer.finish(node.outcome)
