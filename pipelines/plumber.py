@@ -388,7 +388,10 @@ class Plumber:
 
 
 def _read(input_d: GraphDict | Graph, coro_map: CoroMap | None, defaults: Mapping[str, Any] | None) -> Graph:
-    ready = isinstance(input_d, Graph) and coro_map is None and defaults is None
-    if ready and not any(node.kind is CallKind.UNRESOLVED for node in input_d.nodes.values()):
-        return Graph.parse(input_d)
+    if isinstance(input_d, Graph) and coro_map is None and defaults is None and _is_resolved(input_d):
+        return input_d
     return Graph.parse(input_d, default_registry if coro_map is None else coro_map, defaults=defaults)
+
+
+def _is_resolved(graph: Graph) -> bool:
+    return not any(node.kind is CallKind.UNRESOLVED for node in graph.nodes.values())

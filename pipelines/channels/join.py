@@ -28,7 +28,7 @@ class SingleInbox:
 
     def __init__(self, channel: MemoryChannel) -> None:
         self.channel = channel
-        self.channels = (channel,)
+        self.channels: tuple[MemoryChannel, ...] = (channel,)
         self.items = channel.items
 
     def available(self) -> int:

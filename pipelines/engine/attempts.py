@@ -33,7 +33,7 @@ class Attempts:
         watchdog: Watches over the attempts of a node with a ``timeout``.
     """
 
-    __slots__ = ("_call", "_meter", "_node", "_processor", "_run", "_targets", "watchdog")
+    __slots__ = ("_call", "_meter", "_node", "_processor", "_resting", "_run", "_targets", "watchdog")
 
     def __init__(self, node: Node, processor: Processor, call: Callable[..., Any], meter: Meter, run: Run) -> None:
         self._node = node
@@ -42,6 +42,7 @@ class Attempts:
         self._meter = meter
         self._run = run
         self._targets = frozenset(node.downstreams)
+        self._resting: set[asyncio.Task[Any] | None] = set()
         limit = node.properties.timeout
         self.watchdog = None if limit is None else Watchdog(run.scheduler.loop, limit)
 
@@ -68,7 +69,7 @@ class Attempts:
                 return self._give_up(q_elt, error, attempt)
             self._meter.retried += 1
             try:
-                await asyncio.sleep(retry.pause(attempt))
+                await self._rest(retry.pause(attempt))
                 attempt += 1
                 return await (once or self._once)(q_elt)
             except BaseException as again:
@@ -86,6 +87,22 @@ class Attempts:
         # After an exception `_judge` stops the watchdog: it needs to know whether it was the cause.
         self.watchdog.stop(task)
         return result
+
+    async def _rest(self, seconds: float) -> None:
+        if self.watchdog is None:
+            await asyncio.sleep(seconds)
+            return
+        task = asyncio.current_task()
+        self._resting.add(task)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._resting.discard(task)
+
+    def watch(self, task: asyncio.Task[None] | None) -> None:
+        """``task`` was found suspended in an attempt that nobody watches yet (or in a rest)."""
+        if self.watchdog is not None and task is not None and task not in self._resting:
+            self.watchdog.start(task)
 
     def _judge(self, error: BaseException) -> BaseException:
         """Tell the failure of an attempt from the end of the run, which is raised again."""
@@ -119,5 +136,3 @@ class Attempts:
             known = ", ".join(sorted(self._targets)) or "none"
             cause = ValueError(f"To({result.node!r}): no such downstream node; downstream are: {known}")
             raise NodeError(self._node.name, result.value, cause=cause) from cause
-
-

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from ..errors import AbortedError, LimitError, NodeError, StalledError, StoppedError
 from ..events import Hook, RunEnded, RunStarted, Stalled
@@ -31,7 +31,7 @@ __all__ = ["Execution"]
 
 logger = logging.getLogger(__name__)
 
-STALL_AFTER = 5.0
+STALL_AFTER = 30.0
 """Seconds without any movement, with items inside, until a `Stalled` event is told."""
 
 MOST_THREADS = 64
@@ -69,6 +69,7 @@ class Execution:
         self.streams: list[StreamPort] = []
         self.watched = 0  # how many wait for the end and will be told of a failure
         self._max_seconds = max_seconds
+        self._closing: asyncio.Task[None] | None = None
         self._submissions: set[Submission] = set()
         self._batches = [w.inbox for w in self._runners() if isinstance(w.inbox, BatchInbox)]
         self._started_at: float | None = None
@@ -89,7 +90,9 @@ class Execution:
         """Start everything; only the first call does anything."""
         if self.started or self.done.done():
             return
-        self._started_at = self.scheduler.clock()
+        self._started_at = now = self.scheduler.clock()
+        for worker in self.workers.values():
+            worker.meter.since = now
         self.scheduler.live = sum(not worker.ended for worker in self.workers.values())
         self.run.tell(RunStarted)
         if self._max_seconds is not None:
@@ -194,9 +197,7 @@ class Execution:
 
     def _report(self, outcome: Outcome) -> Report:
         outputs = {name: collected.items for name, collected in self.collected.items()}
-        return Report(
-            self.run.name, outcome, self.statistics(outcome), outputs, tuple(self.run.failures), self.error
-        )
+        return Report(self.run.name, outcome, self.statistics(outcome), outputs, tuple(self.run.failures), self.error)
 
     # What the program reads and feeds.
 
@@ -218,14 +219,16 @@ class Execution:
             port.close()
         else:
             self.workers[sink].outbox.tap(port)
+            self.scheduler.cut_turn()
         self.streams.append(port)
 
     def detach(self, sink: str, port: StreamPort) -> None:
         """The reader of a stream has left."""
-        if port in self.streams:
+        if port in self.streams and not self.done.done():
             self.streams.remove(port)
             self.workers[sink].outbox.untap(port)
             self.workers[sink].on_room()
+            self.scheduler.cut_turn()
 
     # Submitted items.
 
@@ -250,7 +253,8 @@ class Execution:
             if outcome in ("completed", "stopped"):
                 error: BaseException = StoppedError("the graph ended before the item was through")
             else:
-                error = AbortedError(f"the graph {outcome} while the item was inside")
+                verb = "failed" if outcome == "failed" else "was aborted"
+                error = AbortedError(f"the graph {verb} while the item was inside")
                 error.__cause__ = self.error
             submission.fail(error)
 
@@ -324,7 +328,8 @@ class Execution:
 
     def _is_dead(self) -> bool:
         """Nothing outside can make the graph move again: no call, no source, no program, no reader."""
-        busy = len(self.scheduler.tasks) > 1 or bool(self.streams)
+        blocked = sum(isinstance(worker, Source) and worker.blocked for worker in self.workers.values())
+        busy = len(self.scheduler.tasks) > 1 + blocked or bool(self.streams)
         waiting = any(w.paused or (isinstance(w, Source) and w.is_fed and not w.ended) for w in self.workers.values())
         timed = any(r.node.properties.rate is not None for r in self._runners()) or any(
             batch.timed for batch in self._batches

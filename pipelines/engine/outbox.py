@@ -51,8 +51,8 @@ class Outbox:
         "_early",
         "_head",
         "_next",
-        "_readers",
         "_ordered",
+        "_readers",
         "_waiting",
         "append",
         "meter",
@@ -183,7 +183,7 @@ class Outbox:
     def _dispatch_to(self, outcome: To, tickets: tuple[Ticket, ...]) -> None:
         if outcome is NOTHING:
             for ticket in tickets:
-                ticket.drop(self.name)
+                ticket.branch(-1)
             return
         if outcome is SKIP:
             self.meter.skipped += 1

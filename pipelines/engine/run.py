@@ -28,7 +28,9 @@ class Run:
 
     __slots__ = ("failures", "hooks", "items_left", "name", "scheduler")
 
-    def __init__(self, name: str, scheduler: Scheduler, hooks: Sequence[Hook] = (), max_items: int | None = None) -> None:
+    def __init__(
+        self, name: str, scheduler: Scheduler, hooks: Sequence[Hook] = (), max_items: int | None = None
+    ) -> None:
         self.name = name
         self.scheduler = scheduler
         self.hooks = tuple(hooks)

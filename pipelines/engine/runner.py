@@ -133,6 +133,7 @@ class Runner:
         """Start no more calls; those in flight end and their results are sent."""
         if self._steps is None:
             self._steps = 0
+            self._scheduler.cut_turn()
 
     def resume(self) -> None:
         """Start calls again."""
@@ -295,8 +296,7 @@ class Runner:
             self._account(flight, flight.done + 1)
             flight.place = self.outbox.open()
             self.in_flight += 1
-            if self._attempts.watchdog is not None and flight.task is not None:
-                self._attempts.watchdog.start(flight.task)
+            self._attempts.watch(flight.task)
         self._width = max(1, self._width)
         self.wake()
 

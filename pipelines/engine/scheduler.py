@@ -85,7 +85,9 @@ class Scheduler:
         deadline: When the budget of this turn of the loop is used up; 0.0 before the first activity of a turn.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None], on_idle: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None], on_idle: Callable[[], None]
+    ) -> None:
         self.loop = loop
         # Under a loop with virtual time the budget never runs out and every run is the same.
         self.clock: Callable[[], float] = getattr(loop, "virtual_clock", perf_counter)
@@ -129,6 +131,7 @@ class Scheduler:
         """Cancel everything now; ``on_end`` is called when all of it has ended."""
         if not self.aborting:
             self.aborting = True
+            self.cut_turn()
             self._cancel_all()
             self._end_if_over()
 
@@ -192,6 +195,13 @@ class Scheduler:
             self._ticking = True
             self.deadline = now + TURN_BUDGET
             self.loop.call_soon(self._tick)
+
+    def cut_turn(self) -> None:
+        """Whatever loop is at work ends after its current item, as if its time was used up.
+
+        For commands given from inside a coro, which shall count for the very next item.
+        """
+        self.deadline = 0.0
 
     async def breathe(self, now: float) -> None:
         """Give the loop back if the graph has used up its share of this turn.

@@ -162,6 +162,7 @@ class Source:
             self._become_ready()
         else:
             self._task = self._scheduler.spawn(self._live())
+            self._task.add_done_callback(self._on_cancelled)
 
     def pause(self) -> None:
         """Let nothing more be put."""
@@ -359,6 +360,11 @@ class Source:
             if not (self._stopping and isinstance(error, ClosedError)):
                 raise NodeError(self.name, cause=error) from error
         self._end()
+
+    def _on_cancelled(self, task: asyncio.Task[None]) -> None:
+        # A task that is cancelled before its first step never comes to its own end.
+        if task.cancelled() and self._stopping and not self._scheduler.aborting:
+            self._end()
 
     async def _produce(self) -> None:
         if self.node.kind is CallKind.COROUTINE:

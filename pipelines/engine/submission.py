@@ -36,7 +36,7 @@ class Submission:
 
     def drop(self, node: str) -> None:
         """One of the places ended at ``node``."""
-        self._skipped_at = node
+        self._skipped_at = self._skipped_at or node
         self.branch(-1)
 
     def result(self, sink: str, value: Any) -> None:
@@ -72,5 +72,3 @@ def result_shapes(graph: Graph, source: str) -> dict[str, bool]:
         if reached:
             many[name] = any(reached) or node.kind.yields or (node.merges and len(reached) > 1)
     return {name: several for name, several in many.items() if graph.nodes[name].is_sink}
-
-

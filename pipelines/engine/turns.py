@@ -44,12 +44,19 @@ class Turns:
                 async for value in values:
                     await self._send(value, tickets, place)
                     sent += 1
+            if not sent:
+                self._tell_nothing_came(tickets)
             return NOTHING
 
         try:
             return await once(q_elt)
         except BaseException as error:
             return await self._attempts.recover(q_elt, error, once, lambda: not sent)
+
+    def _tell_nothing_came(self, tickets: tuple[Ticket, ...]) -> None:
+        for ticket in tickets:
+            ticket.branch(1)
+            ticket.drop(self._outbox.name)
 
     async def _values(self, q_elt: tuple[Any, ...]) -> AsyncGenerator[Any, None]:
         produced = self._call(self._processor, q_elt)
