@@ -94,7 +94,7 @@ class ZipInbox:
         """Lazily take ``count`` tuples of plain items."""
         for channel in self.channels:
             channel.see_peak()
-        return zip(*[map(_pop, repeat(items, count)) for items in self._queues])
+        return zip(*[map(_pop, repeat(items, count)) for items in self._queues], strict=True)
 
     def take(self) -> tuple[tuple[Any, ...] | None, tuple[Ticket, ...], int]:
         """Take the next position of every channel: a tuple, or one cancelled position."""
