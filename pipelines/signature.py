@@ -17,7 +17,7 @@ from types import MethodType
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-__all__ = ["Arguments", "CallShape", "Kind", "call_shape", "lift"]
+__all__ = ["Arguments", "CallShape", "Kind", "call_shape", "innermost", "lift", "plain_function", "signature_of"]
 
 Kind = Literal["coroutine", "function", "generator", "async generator"]
 """What calling a function gives; the values of `pipelines.graph.CallKind` for resolved coros."""
@@ -140,11 +140,11 @@ def _compares_by_identity(function: object) -> bool:
 
 
 def _inspected(function: Callable[..., Any]) -> CallShape:
-    plain = getattr(function, LIFTED, None)
-    if plain is not None:
+    plain = plain_function(function)
+    if plain is not function:
         return CallShape(kind=_kind(function), lifted=True, **_parameters(plain))
     kind = _kind(function)
-    wraps_async = kind == "function" and _kind(_unwrapped(function)) == "coroutine"
+    wraps_async = kind == "function" and _kind(innermost(function)) == "coroutine"
     return CallShape(kind=kind, wraps_async=wraps_async, **_parameters(function))
 
 
@@ -197,12 +197,19 @@ def _called(function: Any) -> Any:
     return call if inspect.isfunction(call) else function
 
 
-def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+def innermost(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as it was written, inside partials, methods and decorators."""
     try:
-        unwrapped: Callable[..., Any] = inspect.unwrap(_called(function))
-        return unwrapped
+        written: Callable[..., Any] = _called(inspect.unwrap(_called(function)))
+        return written
     except ValueError:  # wrapped around itself
         return function
+
+
+def plain_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that was lifted, or ``function`` itself."""
+    plain: Callable[..., Any] | None = getattr(function, LIFTED, None)
+    return function if plain is None else plain
 
 
 def lift(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -220,7 +227,7 @@ def lift(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     if not callable(function):
         raise TypeError(f"lift takes a function, not {type(function).__name__}")
-    if getattr(function, LIFTED, None) is not None:
+    if plain_function(function) is not function:
         return function
     lifted: Callable[..., Any] = _LIFTERS[_kind(function)](function)
     functools.update_wrapper(lifted, function)

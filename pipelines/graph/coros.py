@@ -67,7 +67,7 @@ class Resolver:
 
     def _unknown(self, coro: Any, at: At, error: Exception) -> None:
         known = self._known()
-        why = "" if isinstance(error, KeyError) else f": {type(error).__name__}: {_message(error)}"
+        why = "" if isinstance(error, KeyError) else f": {_message(error)}"
         hint = self._problems.choices(coro, known, "there are") if known is not None else ""
         self._problems.add("unknown_coro", at, f"unknown {at[-1]} {shown(coro)}{why}", hint)
 
@@ -81,7 +81,10 @@ class Resolver:
         """The ``setup`` and ``cleanup`` that were registered together with ``coro``."""
         if self._lifecycle is None or not isinstance(coro, str):
             return None, None
-        setup, cleanup = self._lifecycle(coro)
+        try:
+            setup, cleanup = self._lifecycle(coro)
+        except KeyError:  # an unknown coro has none; that it is unknown is noted elsewhere
+            return None, None
         return setup, cleanup
 
     def validated(self, draft: Draft, known_bad: Collection[str]) -> dict[str, Any]:
@@ -105,9 +108,10 @@ def _itself(coro: Any) -> Any:
 
 def _message(error: Exception) -> str:
     try:
-        return str(error)[:200]
+        text = str(error)[:200]
     except Exception:  # a broken __str__ must not hide the problem being told
-        return "?"
+        text = "?"
+    return text if type(error) is LookupError else f"{type(error).__name__}: {text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,37 +152,37 @@ def call_of(function: Callable[..., Any], draft: Draft, items: int, *, source: b
     return Called(CallKind.GENERATOR if kind is CallKind.FUNCTION else kind, shape, 1)
 
 
-def check_call(called: Called, draft: Draft, problems: Problems, *, source: bool) -> list[str]:
+def check_call(called: Called, draft: Draft, problems: Problems, *, source: bool) -> set[str]:
     """Note why the node's function cannot be called with the node's arguments.
 
     Returns:
         The names of the arguments that are wrong or missing.
     """
     if called.leading is None:
-        return []
+        return set()
     arguments = called.shape.after(called.leading)
     misfit = _misfit(called, draft, source)
     if misfit is None and arguments.match(draft.args):
-        return []
+        return set()
     at: At = ("nodes", draft.name)
     if misfit is not None:
         problems.add("bad_signature", (*at, "coro"), f"node {shown(draft.name)}: {misfit}", _hint(source))
-        return [*draft.args, *arguments.required]
-    wrong = []
+        return {*draft.args, *arguments.required}
+    wrong = set()
     for name in draft.args:
         if name in arguments.reserved:
             message = f"node {shown(draft.name)}: argument {shown(name)} is a parameter that the library itself gives"
             problems.add("reserved_argument", (*at, "args", name), message)
-            wrong.append(name)
+            wrong.add(name)
         elif name not in arguments.accepted and not arguments.open:
             hint = problems.choices(name, sorted(arguments.accepted), "it takes")
             message = f"node {shown(draft.name)}: its coro takes no argument {shown(name)}"
             problems.add("unknown_argument", (*at, "args", name), message, hint or "it takes none")
-            wrong.append(name)
+            wrong.add(name)
     for name in sorted(arguments.required.difference(draft.args)):
         message = f"node {shown(draft.name)}: its coro needs an argument {shown(name)}"
         problems.add("missing_argument", (*at, "args", name), message, _SOURCE_HINT if source else "")
-        wrong.append(name)
+        wrong.add(name)
     return wrong
 
 

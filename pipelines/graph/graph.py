@@ -12,7 +12,7 @@ from . import draw, shape
 from .model import Edge, Node
 from .reader import Parts, read_graph
 
-__all__ = ["Graph"]
+__all__ = ["Graph", "assembled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +69,7 @@ class Graph:
             if coro_map is None and defaults is None and not strict:
                 return input_d
             input_d = input_d._written
-        return Graph._of(read_graph(input_d, coro_map, defaults=defaults, strict=strict))
-
-    @staticmethod
-    def _of(parts: Parts) -> Graph:
-        nodes = parts.nodes
-        return Graph(
-            MappingProxyType(nodes),
-            parts.order,
-            parts.edges,
-            tuple([name for name, node in nodes.items() if node.is_source]),
-            tuple([name for name, node in nodes.items() if node.is_sink]),
-            parts.written,
-        )
+        return assembled(read_graph(input_d, coro_map, defaults=defaults, strict=strict))
 
     def to_dict(self) -> dict[str, Any]:
         """The dict that `parse` makes this graph of: what was given, functions as functions."""
@@ -109,3 +97,16 @@ class Graph:
     def json_schema() -> dict[str, Any]:
         """The shape of a graph dict in JSON Schema, draft 2020-12: types, keys and ranges, no wiring."""
         return shape.json_schema()
+
+
+def assembled(parts: Parts) -> Graph:
+    """The graph that was read."""
+    nodes = parts.nodes
+    return Graph(
+        MappingProxyType(nodes),
+        parts.order,
+        parts.edges,
+        tuple([name for name, node in nodes.items() if node.is_source]),
+        tuple([name for name, node in nodes.items() if node.is_sink]),
+        parts.written,
+    )

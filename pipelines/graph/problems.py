@@ -123,7 +123,7 @@ class Problems:
         return " ".join(part for part in (guess, words) if part)
 
     def _nearest(self, wrong: str, right: Collection[str]) -> list[str]:
-        if len(wrong) > _LONGEST_GUESS:
+        if len(wrong) > _LONGEST_GUESS or self._effort <= 0:
             return []
         near = [word for word in right if abs(len(word) - len(wrong)) <= 3 + len(wrong) // 2]
         self._effort -= sum(map(len, near)) * max(len(wrong), 1)
