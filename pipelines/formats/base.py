@@ -152,6 +152,8 @@ class FileThread:
 
     async def end(self, operation: Future[T]) -> T:
         """Wait for the end of an operation, then give its result or the cancellation that came meanwhile."""
+        if operation.done():
+            return operation.result()
         waiter = asyncio.wrap_future(operation)
         cancelled: asyncio.CancelledError | None = None
         while not waiter.done():

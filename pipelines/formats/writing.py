@@ -22,6 +22,7 @@ import threading
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ __all__ = ["TargetFile", "Writer", "cleanup_writer", "items_of", "setup_writer",
 
 _log = logging.getLogger(__name__)
 
-BUFFER = 1 << 18
+BUFFER = 1 << 20
 """Bytes that are gathered before a thread writes them."""
 
 _PIECE = 1 << 20
@@ -206,7 +207,9 @@ class Writer(ABC):
         self._buffer: list[bytes] = []
         self._size = 0
         self._begun = False
-        self._unsure = False  # whether the last attempt to write has failed, as far as is known
+        self._queue = 0  # calls that wait for room
+        self._writing: Future[None] | None = None
+        self._failed = False  # whether writing has failed, as far as is known
 
     @abstractmethod
     def encode(self, items: Sequence[object]) -> bytes:
@@ -230,15 +233,36 @@ class Writer(ABC):
 
     async def add(self, items: Sequence[object]) -> None:
         """Take all of ``items`` for good, or raise and take none."""
-        # Calls come as far as the lock in the order in which they start, and the lock keeps that order.
         data = self.encode(items)
-        async with self._turn:
-            if self._size >= BUFFER or self._unsure:
-                self._unsure = True
-                await self._thread.run(self.file.write, self._gathered())
-                self._unsure = False
-            self._begin()
-            self._gather(data)
+        if self._size >= BUFFER or self._failed or self._queue:
+            await self._make_room()
+        self._begin()
+        self._gather(data)
+
+    async def _make_room(self) -> None:
+        """Have written what was gathered; in the background as long as that goes well and is quick enough."""
+        # Calls come here in the order in which they start, and nobody overtakes those who wait.
+        self._queue += 1
+        try:
+            async with self._turn:
+                if self._size < BUFFER and not self._failed:
+                    return
+                if self._writing is not None:
+                    await self._end_writing()
+                self._writing = self._thread.start(self.file.write, self._gathered())
+                if self._failed:
+                    await self._end_writing()
+        finally:
+            self._queue -= 1
+
+    async def _end_writing(self) -> None:
+        assert self._writing is not None
+        self._failed = True
+        try:
+            await self._thread.end(self._writing)
+            self._failed = False
+        finally:
+            self._writing = None
 
     def _begin(self) -> None:
         if not self._begun:
