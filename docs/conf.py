@@ -3,9 +3,13 @@
 import sys
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "pipelines"
 author = "pipelines authors"
@@ -30,3 +34,15 @@ python_use_unqualified_type_names = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+
+
+def setup(app: "Sphinx") -> None:
+    """Keep colons in the first lines of properties: napoleon takes what stands before one for a type."""
+    app.connect("autodoc-process-docstring", _begin_with_a_comment, priority=400)
+
+
+def _begin_with_a_comment(
+    _app: object, what: str, _name: str, _obj: object, _options: object, lines: list[str]
+) -> None:
+    if what in ("attribute", "data", "property"):
+        lines[:0] = ["..", ""]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import pipelines
+import pipelines.errors
 from pipelines.graph import Properties
 from pipelines.graph.problems import CODES
 from pipelines.retry import Retry
@@ -57,3 +59,11 @@ def test_the_tables_of_properties_tell_every_default(heading: str, fields: type)
 def test_the_tables_of_problem_codes_are_complete() -> None:
     text = (ROOT / "docs/reference/problems.md").read_text(encoding="utf-8")
     assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE)) == dict(CODES)
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs/reference").glob("*.md"))
+    shown = re.findall(r"^\.\. auto(?:class|function|data):: ([\w.]+)$", text, re.MULTILINE)
+    assert {*shown, *pipelines.errors.__all__} >= set(pipelines.__all__) - {"__version__"}
+    assert ".. automodule:: pipelines.errors\n" in text
+    assert set(pipelines.errors.__all__) - {"EndOfChannel"} <= set(pipelines.__all__)
