@@ -1,4 +1,4 @@
-"""The small demos: the seed's first pipeline, and the graph inside a web application."""
+"""The small demos: the first pipeline, and the graph inside a web application."""
 
 from __future__ import annotations
 
@@ -26,7 +26,15 @@ from pipelines import AbortedError, ClosedError, NodeError, SkippedError, Stoppe
 ROOT = Path(__file__).parents[2]
 
 
-# The seed's first pipeline.
+# The first pipeline.
+
+
+def check_pairs(printed: str) -> None:
+    """Twenty different random strings were printed, each beside its mirror image."""
+    pairs = [ast.literal_eval(line.removeprefix("output~>  ")) for line in printed.splitlines()]
+    assert len(set(pairs)) == 20
+    assert all(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) for text, _ in pairs)
+    assert all(turned == text[::-1] for text, turned in pairs)
 
 
 def test_readme_demo_prints_twenty_strings_and_their_mirror_images() -> None:
@@ -34,10 +42,60 @@ def test_readme_demo_prints_twenty_strings_and_their_mirror_images() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert (result.returncode, result.stderr) == (0, "")
-    pairs = [ast.literal_eval(line.removeprefix("output~>  ")) for line in result.stdout.splitlines()]
-    assert len(set(pairs)) == 20
-    assert all(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) for text, _ in pairs)
-    assert all(turned == text[::-1] for text, turned in pairs)
+    check_pairs(result.stdout)
+
+
+FIRST_README = """
+from pipelines.processor import Processor
+from pipelines.plumber import Plumber
+import asyncio
+
+class StringFuncs:
+    @classmethod
+    async def reverse(cls, self:Processor=None, q_elt:tuple=None):
+        return q_elt[0][::-1]
+
+    @classmethod
+    async def input_coro(cls, self:Processor=None, output_q:asyncio.Queue=None):
+        # This coroutine generates 20 random input strings and populates the
+        # output_q of whatever node it runs on.
+        import uuid
+        acc = [ str(uuid.uuid4()) for _ in range(20) ]
+        for i in acc:
+            await output_q.put(i)
+            # unnecessary but async
+            await asyncio.sleep(0)
+
+    @classmethod
+    async def output_coro(cls, self, q_elt):
+        print('output~> ', q_elt)
+
+input_d = {
+    'nodes': {
+        'inp': { 'coro': StringFuncs.input_coro },
+        'rev': { 'coro': StringFuncs.reverse },
+        'out': { 'coro': StringFuncs.output_coro },
+    },
+    'graph': {
+        'inp': ('rev', 'out'),  # output of node 'inp' ~> 'rev' and 'out'
+        'rev': ('out', ),       # and so on...
+        'out': None,
+    },
+}
+
+async def main():
+    _t = Plumber(input_d, coro_map=lambda x: x)
+    _t.create_pipeline()
+    return _t
+"""
+
+
+async def test_the_first_readme_works_word_for_word(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    exec(FIRST_README, names)
+    plumber = await names["main"]()
+    await plumber.wait()
+    check_pairs(capsys.readouterr().out)
 
 
 # The graph inside a web application.
