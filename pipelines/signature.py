@@ -79,6 +79,11 @@ class CallShape:
     varkw: bool = False
     _after: dict[int, Arguments] = field(default_factory=dict, compare=False, repr=False)
 
+    @property
+    def second(self) -> str | None:
+        """Name of the parameter behind ``self``, which by its convention tells a source from a processor."""
+        return self.positional[1] if len(self.positional) > 1 and not self.lifted else None
+
     def after(self, leading: int) -> Arguments:
         """The arguments by name behind ``leading`` positional values."""
         known = self._after.get(leading)

@@ -14,10 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .model import Node
-from .problems import Problems, bare, shown
+from .problems import At, Problems, bare, shown
 from .wiring import chain_text
 
 __all__ = ["check_zips", "counted"]
+
+_MOST_EXPLAINED = 100
+"""Problems after which paths, each of which may be as long as the graph, are not looked for any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +101,18 @@ def _explain(
     pair: tuple[str, str],
     problems: Problems,
 ) -> None:
+    message = f"node {shown(zipping.name)} zips two paths whose items do not correspond one to one"
+    at: At = ("nodes", zipping.name)
+    if len(problems) >= _MOST_EXPLAINED:
+        problems.add("unaligned_zip", at, f"{message}: {' and '.join(map(bare, pair))}")
+        return
     shared = origins[pair[0]].sources & origins[pair[1]].sources
     paths = [_path(nodes, origins, upstream, shared & -shared) for upstream in pair]
     breaks = list(dict.fromkeys(name for path in paths for name in path[1:] if _starts_stream(nodes[name])))
     both = " and ".join(chain_text([*path, zipping.name]) for path in paths)
-    message = f"node {shown(zipping.name)} zips two paths whose items do not correspond one to one: {both}"
     where = ", ".join(map(bare, breaks[:5]))
     hint = f"positions change at {where}; set aggregate_inputs to false to take items as they come"
-    problems.add("unaligned_zip", ("nodes", zipping.name), message, hint)
+    problems.add("unaligned_zip", at, f"{message}: {both}", hint)
 
 
 def _starts_stream(node: Node) -> bool:

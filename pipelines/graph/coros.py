@@ -116,12 +116,18 @@ def _message(error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """How a node's function is called: what it gives, and how many values come before the arguments."""
+    """How a node's function is called.
+
+    Attributes:
+        kind: What the call gives.
+        leading: How many values come before the arguments; None when edges that could not be read decide that.
+        source: Whether it is called as a source.
+    """
 
     kind: CallKind
     shape: CallShape
     leading: int | None
-    """None when that depends on edges that could not be read."""
+    source: bool
 
     @property
     def threadable(self) -> bool:
@@ -140,19 +146,23 @@ def call_of(function: Callable[..., Any], draft: Draft, items: int, *, source: b
     """
     shape = call_shape(function)
     kind = _KINDS[shape.kind]
-    if not source and not shape.lifted:
-        return Called(kind, shape, 2)
-    if not certain:
-        return Called(kind, shape, None)
-    if not source:
-        return Called(kind, shape, items)
+    if shape.lifted:
+        return Called(kind, shape, items if certain else None, source)
+    if not source or not (certain or _seems_source(shape, draft)):
+        return Called(kind, shape, 2, False)
     if kind is CallKind.COROUTINE or (shape.wraps_async and shape.needs(draft.args) >= 2):
-        return Called(CallKind.COROUTINE, shape, 2)
+        return Called(CallKind.COROUTINE, shape, 2, True)
     # A plain function returns what is iterated, as calling a generator function does.
-    return Called(CallKind.GENERATOR if kind is CallKind.FUNCTION else kind, shape, 1)
+    return Called(CallKind.GENERATOR if kind is CallKind.FUNCTION else kind, shape, 1, True)
 
 
-def check_call(called: Called, draft: Draft, problems: Problems, *, source: bool) -> set[str]:
+def _seems_source(shape: CallShape, draft: Draft) -> bool:
+    if shape.second in ("q_elt", "output_q"):
+        return shape.second == "output_q"
+    return shape.kind == "coroutine" or shape.after(1).match(draft.args)
+
+
+def check_call(called: Called, draft: Draft, problems: Problems) -> set[str]:
     """Note why the node's function cannot be called with the node's arguments.
 
     Returns:
@@ -161,12 +171,12 @@ def check_call(called: Called, draft: Draft, problems: Problems, *, source: bool
     if called.leading is None:
         return set()
     arguments = called.shape.after(called.leading)
-    misfit = _misfit(called, draft, source)
+    misfit = _misfit(called, draft)
     if misfit is None and arguments.match(draft.args):
         return set()
     at: At = ("nodes", draft.name)
     if misfit is not None:
-        problems.add("bad_signature", (*at, "coro"), f"node {shown(draft.name)}: {misfit}", _hint(source))
+        problems.add("bad_signature", (*at, "coro"), f"node {shown(draft.name)}: {misfit}", _hint(called))
         return {*draft.args, *arguments.required}
     wrong = set()
     for name in draft.args:
@@ -181,31 +191,32 @@ def check_call(called: Called, draft: Draft, problems: Problems, *, source: bool
             wrong.add(name)
     for name in sorted(arguments.required.difference(draft.args)):
         message = f"node {shown(draft.name)}: its coro needs an argument {shown(name)}"
-        problems.add("missing_argument", (*at, "args", name), message, _SOURCE_HINT if source else "")
+        problems.add("missing_argument", (*at, "args", name), message, _SOURCE_HINT if called.source else "")
         wrong.add(name)
     return wrong
 
 
-def _hint(source: bool) -> str:
-    return _SOURCE_HINT if source else _PROCESSOR_HINT
+def _hint(called: Called) -> str:
+    return _SOURCE_HINT if called.source else _PROCESSOR_HINT
 
 
-def _misfit(called: Called, draft: Draft, source: bool) -> str | None:
+def _misfit(called: Called, draft: Draft) -> str | None:
     """Why the function fits no node of this sort, whatever the arguments; None when it does."""
-    shape, leading = called.shape, called.leading or 0
+    shape, leading, source = called.shape, called.leading or 0, called.source
     if source and shape.lifted:
         return "a lifted function takes the items of upstream nodes, and there is none"
-    second = shape.positional[1] if len(shape.positional) > 1 and not shape.lifted else None
-    if source and second == "q_elt" and second not in draft.args:
+    if source and shape.second == "q_elt" and shape.second not in draft.args:
         return "it has no upstream, but its coro takes items (q_elt)"
-    if not source and second == "output_q":
+    if not source and shape.second == "output_q":
         return "it has upstreams, but its coro is a source's (it takes output_q)"
     if source and called.kind is CallKind.GENERATOR and shape.kind == "function" and shape.needs(draft.args) >= 2:
-        return "a plain function as a source takes self alone and returns what is iterated; write `async def`"
+        return "a plain function as a source takes self, and args, and returns what is iterated"
     if not shape.after(leading).fits:
-        takes = len(shape.positional)
-        values = "the items of its upstreams" if shape.lifted else "values by position"
-        return f"its coro is given {leading} {values}, but takes {takes}"
+        values = f"{len(shape.positional)} value{'' if len(shape.positional) == 1 else 's'}"
+        if shape.lifted:
+            return f"its lifted function takes {values}, but is called with {leading}"
+        called_as = "f(self)" if leading == 1 else "f(self, output_q)" if source else "f(self, q_elt)"
+        return f"its coro takes {values} by position, but is called as {called_as}"
     return None
 
 

@@ -51,7 +51,7 @@ def text(nodes: Mapping[str, Node], edges: Iterable[Edge], order: Sequence[str])
             levels[edge.downstream] = max(levels[edge.downstream], levels[name] + 1)
     width = min(max(len(readable(name)) for name in nodes), 40)
     lines = []
-    for name in sorted(order, key=levels.__getitem__):
+    for name in sorted(nodes, key=levels.__getitem__):
         words = [f"{levels[name]:>3}  {readable(name):<{width}}", _role(nodes[name])]
         lines.append("  ".join([*words, _flow(targets[name])]).rstrip())
     return "\n".join(lines) + "\n"

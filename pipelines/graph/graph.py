@@ -15,7 +15,7 @@ from .reader import Parts, read_graph
 __all__ = ["Graph", "assembled"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Graph:
     """A valid graph: what the engine runs and the drawings show.
 
@@ -35,7 +35,7 @@ class Graph:
     edges: tuple[Edge, ...]
     sources: tuple[str, ...]
     sinks: tuple[str, ...]
-    _written: Mapping[str, Any] = field(repr=False, compare=False)
+    _written: Mapping[str, Any] = field(compare=False)
 
     @staticmethod
     def parse(
@@ -70,6 +70,9 @@ class Graph:
                 return input_d
             input_d = input_d._written
         return assembled(read_graph(input_d, coro_map, defaults=defaults, strict=strict))
+
+    def __repr__(self) -> str:
+        return f"<Graph of {len(self.nodes)} nodes and {len(self.edges)} edges>"
 
     def to_dict(self) -> dict[str, Any]:
         """The dict that `parse` makes this graph of: what was given, functions as functions."""

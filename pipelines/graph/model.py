@@ -85,7 +85,8 @@ class Node:
         downstreams: Names of the nodes this one has an edge to, in the order of ``nodes``.
         feeders: Names of the nodes whose ``on_error`` routes failed items here, in the order of ``nodes``.
         setup, cleanup: The resolved functions, or None.
-        given: The names of the properties that the dict itself set, in its order (for ``to_dict``).
+        given: The names of the properties that the dict set, in its order, and then of those that came
+            from shared defaults.
     """
 
     name: str
@@ -143,7 +144,7 @@ class Edge:
 
     Attributes:
         aligned: Whether a zip further down counts positions of this stream, so that dropped
-            items must leave tombstones.
+            items must leave tombstones. On a route positions count failed items alone.
         route: Whether this edge carries only the failed items of ``upstream`` (its dead-letter route).
     """
 

@@ -75,7 +75,7 @@ At = tuple[str | int, ...]
 
 _PLAIN = re.compile(r"[^\W\d][\w-]*")
 _LONGEST_GUESS = 64
-_LONGEST_LIST = 12
+_LONGEST_LIST = 20
 
 
 class Problems:

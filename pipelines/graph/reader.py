@@ -196,7 +196,7 @@ class _Reader:
             return None, CallKind.UNRESOLVED, draft.args
         items = len(self.wiring.upstreams[draft.name]) if properties.aggregate_inputs else 1
         called = call_of(function, draft, max(items, 1), source=source, certain=self.wiring.certain)
-        wrong = check_call(called, draft, self.problems, source=source)
+        wrong = check_call(called, draft, self.problems)
         args = self.resolver.validated(draft, wrong)
         if properties.executor == "thread" and not source and not called.threadable:
             message = f"node {shown(draft.name)} asks for a thread, but its coro is no plain function"

@@ -6,9 +6,9 @@ what is wrong and returns what the graph keeps; `schema` says the same in JSON S
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from ..retry import Retry
@@ -79,7 +79,7 @@ class Number:
         wanted = "a number of at least 0" if self.zero else "a number greater than 0"
         if type(value) is bool or not isinstance(value, (int, float)):
             return _refuse(problems, at, value, wanted)
-        if math.isnan(value) or value < 0 or (value == 0 and not self.zero):
+        if not (value > 0 or (value == 0 and self.zero)):  # NaN is neither
             return _refuse(problems, at, value, wanted, "out_of_range")
         if value > MAX_NUMBER:
             return _refuse(problems, at, value, f"a number of at most {MAX_NUMBER}", "out_of_range")
@@ -202,7 +202,7 @@ class Amounts:
                 problems.add("wrong_type", at, f"the names in {at[-1]} must be text, not {shown(key)}")
                 continue
             amounts[key] = self.each.read(amount, (*at, key), problems)
-        return amounts if len(problems) == before else WRONG
+        return MappingProxyType(amounts) if len(problems) == before else WRONG
 
     def schema(self) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": self.each.schema()}
