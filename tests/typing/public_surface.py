@@ -37,8 +37,8 @@ def add(a: int, b: int) -> int:
 
 async def decorators_keep_the_types(self: Processor) -> None:
     called = reverse(self, ("a",))
-    assert_type(called, Coroutine[Any, Any, str | To])
-    assert_type(await called, str | To)
+    described: Coroutine[Any, Any, str | To] = called
+    assert_type(await described, str | To)
     await reverse(self, (1,))  # type: ignore[arg-type]
     await reverse(self, ("a",), time=2)  # type: ignore[call-arg]
 
