@@ -55,7 +55,7 @@ async def read_jsonl(
                 try:
                     item = decode(line)
                 except (ValueError, RecursionError) as error:
-                    item = Failure(without_end(line), RecordError(path, block.line + index, _reason(error)))
+                    item = Failure(without_end(line), RecordError(path, block.line + index, _reason(error, line)))
                 yield item
 
     await deliver(output_q, LineFile(path, encoding, max_record), parse, limit)
@@ -65,9 +65,10 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, line: str) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"no valid JSON: {error.msg} at column {error.colno}"
+        column = min(error.pos, len(line.rstrip())) + 1
+        return f"no valid JSON: {error.msg} at column {column}"
     if isinstance(error, RecursionError):
         return "the value is nested too deeply"
     return str(error)

@@ -96,10 +96,14 @@ class LineFile:
         path = Path(self.path)
         check_regular(path)
         self._raw = path.open("rb")
-        self.size = path.stat().st_size
-        self._stream = gzip.GzipFile(fileobj=self._raw) if is_gzip(path) else self._raw
-        head = self._read(4)
-        self.encoding = Encoding.of(self.encoding.name, head)
+        try:
+            self.size = path.stat().st_size
+            self._stream = gzip.GzipFile(fileobj=self._raw) if is_gzip(path) else self._raw
+            head = self._read(4)
+            self.encoding = Encoding.of(self.encoding.name, head)
+        except BaseException:
+            self.close()
+            raise
         self._head = head[len(self.encoding.mark) :]
         self._start = self._seen = len(self.encoding.mark)
         # A line end of several bytes must not lie across two blocks.

@@ -98,6 +98,8 @@ class TargetFile:
                     return
                 self.fresh = False
                 self.encoding = Encoding.of(self.encoding.name, head)
+                if head == self.encoding.mark:
+                    return
                 end = _last_bytes(file, len(self.encoding.newline), seekable=self._packer is None)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise FormatError(f"{self.path} cannot be appended to, its compressed data is broken: {error}") from error
