@@ -122,9 +122,12 @@ class Plumber:
             StateError: There is no running event loop, or the graph was started before.
         """
         execution = self._engage()
+        self._check_not_started(execution)
+        execution.start()
+
+    def _check_not_started(self, execution: Execution) -> None:
         if execution.started:
             raise StateError(f"{self.name!r} was started before; a plumber runs once, make another one")
-        execution.start()
 
     async def run(self, collect: Iterable[str] = ()) -> Report:
         """Start the graph, wait for its end, and report.
@@ -138,11 +141,15 @@ class Plumber:
             NodeError: The first failure of a coro (other errors of the run likewise).
             UnknownNodeError: ``collect`` names something that is no sink.
         """
-        for sink in collect:
-            self._collect(sink)
+        sinks = list(collect)
+        for sink in sinks:
+            self._check_sink(sink)
         execution = self._engage()
         if not execution.done.done():
-            self.create_pipeline()
+            self._check_not_started(execution)
+            for sink in sinks:
+                execution.collect(sink, Collected())
+            execution.start()
         try:
             return await self.wait()
         except asyncio.CancelledError:
@@ -159,6 +166,8 @@ class Plumber:
         execution = self._execution
         if execution is None or not (execution.started or execution.done.done()):
             raise StateError(f"{self.name!r} was not started: call run() or create_pipeline(), or use 'async with'")
+        if execution.is_inside:
+            raise StateError(f"a coro of {self.name!r} waits for the end of its own graph, which waits for the coro")
         execution.watched += 1
         try:
             report = await asyncio.shield(execution.done)
@@ -297,11 +306,6 @@ class Plumber:
     def _room_made(self, sink: str) -> None:
         if self._execution is not None:
             self._execution.workers[sink].on_room()
-
-    def _collect(self, sink: str) -> None:
-        self._check_sink(sink)
-        collected = Collected()
-        self._say(lambda execution: execution.collect(sink, collected))
 
     # Steering.
 

@@ -32,7 +32,7 @@ class Latency:
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
-        mantissa, exponent = math.frexp(seconds)  # 0.5 <= mantissa < 1
+        mantissa, exponent = math.frexp(max(seconds, 1e-9))  # 0.5 <= mantissa < 1
         bucket = exponent * _STEPS + int((mantissa - 0.5) * 2 * _STEPS)
         self._counts[bucket] = self._counts.get(bucket, 0) + 1
 

@@ -99,6 +99,7 @@ class Probe:
         self._running = 0
 
     async def __call__(self, processor: Any, q_elt: tuple[Any, ...]) -> Any:
+        """Remember the call; give what ``function`` makes of it."""
         self.items.append(q_elt)
         self._running += 1
         self.at_once = max(self.at_once, self._running)

@@ -60,12 +60,12 @@ class Inbox(Protocol):
         """Whether `take` must be used: tombstones or tracked items may be inside."""
         ...
 
-    def draw(self, count: int) -> Iterator[tuple[Any, ...]]:
-        """Lazily take up to ``count`` tuples, at most `available`; what is not iterated stays inside."""
+    def lend(self, count: int) -> tuple[Iterator[tuple[Any, ...]], int]:
+        """Hand out up to ``count`` tuples, and say how many; they count as inside until `repay`."""
         ...
 
-    def drawn(self, count: int) -> None:
-        """Account for ``count`` tuples that were iterated from `draw`."""
+    def repay(self, done: int, rest: list[tuple[Any, ...]]) -> None:
+        """Of the tuples lent the first ``done`` were taken; ``rest``, the others, come back."""
         ...
 
     def take(self) -> tuple[tuple[Any, ...] | None, tuple[Ticket, ...], int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-__all__ = ["Ticket", "Tomb", "Tracked"]
+__all__ = ["Ticket", "Tomb", "Tracked", "unite"]
 
 
 class Ticket(Protocol):
@@ -48,3 +48,14 @@ class Tracked:
     def __init__(self, value: Any, tickets: tuple[Ticket, ...]) -> None:
         self.value = value
         self.tickets = tickets
+
+
+def unite(tickets: list[Ticket]) -> tuple[Ticket, ...]:
+    """Each ticket once: what came together again, in a zip or a batch, lives on in one place."""
+    united: dict[int, Ticket] = {}
+    for ticket in tickets:
+        if id(ticket) in united:
+            ticket.branch(-1)
+        else:
+            united[id(ticket)] = ticket
+    return tuple(united.values())

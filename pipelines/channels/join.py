@@ -1,24 +1,20 @@
 """How a node's incoming channels become one stream of ``q_elt`` tuples.
 
 `SingleInbox` takes items of one channel, `ZipInbox` one of each, paired by position, and
-`MergeInbox` one at a time from whichever channel has any. All three keep the order of each channel
-and take nothing that is not asked for, so what a cancelled or suspended loop leaves behind stays
-in its channel.
+`MergeInbox` one at a time from whichever channel has any. All three keep the order of each channel.
+Items are taken one by one, or lent many at a time to a loop that gives back what it does not use.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import cycle, islice, repeat
+from itertools import chain, repeat
 from typing import Any
 
-from .entries import Ticket
+from .entries import Ticket, unite
 from .memory import MemoryChannel
 
 __all__ = ["MergeInbox", "SingleInbox", "ZipInbox", "join"]
-
-_pop = deque.popleft
 
 
 class SingleInbox:
@@ -40,20 +36,19 @@ class SingleInbox:
         """Whether something inside is no plain item."""
         return self.channel.noted > 0
 
-    def draw(self, count: int) -> Iterator[tuple[Any, ...]]:
-        """Lazily take ``count`` plain items, all in C: about a third of a Python-level pop."""
-        self.channel.see_peak()
-        return zip(map(_pop, repeat(self.items, count)))
+    def lend(self, count: int) -> tuple[Iterator[tuple[Any, ...]], int]:
+        """Hand out ``count`` plain items at once; the channel counts them as inside until `repay`."""
+        return zip(self.channel.lend(count)), count
+
+    def repay(self, done: int, rest: list[tuple[Any, ...]]) -> None:
+        """Of the items lent ``done`` were taken; ``rest`` comes back."""
+        self.channel.repay(done, [item for (item,) in rest])
 
     def take(self) -> tuple[tuple[Any, ...] | None, tuple[Ticket, ...], int]:
         """Take the next entry."""
         self.channel.see_peak()
         item, tickets, tombs = self.channel.take()
         return (None if tombs else (item,)), tickets, tombs
-
-    def drawn(self, count: int) -> None:
-        """Account for ``count`` tuples that `draw` gave."""
-        self.channel.taken += count
 
     def release(self) -> None:
         """Tell the writer that room was made."""
@@ -90,11 +85,15 @@ class ZipInbox:
         """Whether something inside is no plain item."""
         return any([channel.noted for channel in self.channels])
 
-    def draw(self, count: int) -> Iterator[tuple[Any, ...]]:
-        """Lazily take ``count`` tuples of plain items."""
-        for channel in self.channels:
-            channel.see_peak()
-        return zip(*[map(_pop, repeat(items, count)) for items in self._queues], strict=True)
+    def lend(self, count: int) -> tuple[Iterator[tuple[Any, ...]], int]:
+        """Hand out ``count`` tuples of plain items; the channels count them as inside until `repay`."""
+        return zip(*[channel.lend(count) for channel in self.channels], strict=True), count
+
+    def repay(self, done: int, rest: list[tuple[Any, ...]]) -> None:
+        """Of the tuples lent ``done`` were taken; ``rest`` comes back."""
+        columns = zip(*rest, strict=True) if rest else repeat((), len(self.channels))
+        for channel, items in zip(self.channels, columns, strict=True):
+            channel.repay(done, items)
 
     def take(self) -> tuple[tuple[Any, ...] | None, tuple[Ticket, ...], int]:
         """Take the next position of every channel: a tuple, or one cancelled position."""
@@ -107,12 +106,7 @@ class ZipInbox:
             for ticket in tickets:
                 ticket.drop(self.node)
             return None, (), 1
-        return tuple([item for item, _, _ in parts]), _unite(tickets), 0
-
-    def drawn(self, count: int) -> None:
-        """Account for ``count`` tuples that `draw` gave."""
-        for channel in self.channels:
-            channel.taken += count
+        return tuple([item for item, _, _ in parts]), unite(tickets), 0
 
     def release(self) -> None:
         """Tell the writers that room was made."""
@@ -143,10 +137,11 @@ class ZipInbox:
 class MergeInbox:
     """One item at a time from all channels in turn, as 1-tuples; tombstones end here."""
 
-    __slots__ = ("_next", "channels")
+    __slots__ = ("_lenders", "_next", "channels")
 
     def __init__(self, channels: Sequence[MemoryChannel]) -> None:
         self.channels = tuple(channels)
+        self._lenders: list[MemoryChannel] = []
         self._next = 0
 
     def available(self) -> int:
@@ -158,15 +153,23 @@ class MergeInbox:
         """Whether something inside is no plain item."""
         return any([channel.noted for channel in self.channels])
 
-    def draw(self, count: int) -> Iterator[tuple[Any, ...]]:
-        """Lazily take up to ``count`` plain items, one of each non-empty channel in turn."""
+    def lend(self, count: int) -> tuple[Iterator[tuple[Any, ...]], int]:
+        """Hand out up to ``count`` plain items, one of each non-empty channel in turn."""
         filled = [channel for channel in self._in_turn() if channel.items]
-        for channel in filled:
-            channel.see_peak()
-        rounds = min([len(channel.items) for channel in filled])
+        rounds = max(1, min(count // len(filled), min([len(channel.items) for channel in filled])))
+        self._lenders = filled[:count]
         self._next += 1
-        queues = [channel.items for channel in filled]
-        return zip(map(_pop, islice(cycle(queues), min(count, rounds * len(queues)))))
+        lent = [channel.lend(rounds) for channel in self._lenders]
+        return zip(chain.from_iterable(zip(*lent, strict=True))), rounds * len(lent)
+
+    def repay(self, done: int, rest: list[tuple[Any, ...]]) -> None:
+        """Of the items lent ``done`` were taken; ``rest`` comes back."""
+        lenders = self._lenders
+        for place, channel in enumerate(lenders):
+            # Item number i was lent by lender number i modulo their number.
+            first = (place - done) % len(lenders)
+            back = [item for (item,) in rest[first :: len(lenders)]]
+            channel.repay((done - place + len(lenders) - 1) // len(lenders), back)
 
     def take(self) -> tuple[tuple[Any, ...] | None, tuple[Ticket, ...], int]:
         """Take the next entry of the next channel that has any."""
@@ -175,9 +178,6 @@ class MergeInbox:
         channel.see_peak()
         item, tickets, tombs = channel.take()
         return (None if tombs else (item,)), tickets, tombs
-
-    def drawn(self, count: int) -> None:
-        """Account for ``count`` tuples that `draw` gave; `taken` of a merge is not needed."""
 
     def release(self) -> None:
         """Tell the writers that room was made."""
@@ -203,14 +203,3 @@ def join(channels: Sequence[MemoryChannel], node: str, *, zips: bool) -> SingleI
     if len(channels) == 1:
         return SingleInbox(channels[0])
     return ZipInbox(channels, node) if zips else MergeInbox(channels)
-
-
-def _unite(tickets: list[Ticket]) -> tuple[Ticket, ...]:
-    """Each ticket once: what came back together in a zip lives on in one place."""
-    united: dict[int, Ticket] = {}
-    for ticket in tickets:
-        if id(ticket) in united:
-            ticket.branch(-1)
-        else:
-            united[id(ticket)] = ticket
-    return tuple(united.values())

@@ -8,7 +8,7 @@ where a zip further down counts positions, leaves a tombstone. Not for use from 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from .base import UNBOUNDED
@@ -28,6 +28,7 @@ class MemoryChannel:
         items: The entries inside, oldest first: plain items, `Tomb` and `Tracked`. The hot loops
             pop from and append to it directly.
         noted: How many of the entries are no plain items.
+        lent: Items in the hands of the reader that still count as inside.
         on_items: Called when something was pushed, or the channel closed.
         on_room: Called when something was taken.
         taken: Positions taken so far, tombstones included.
@@ -42,6 +43,7 @@ class MemoryChannel:
         "downstream",
         "dropped",
         "items",
+        "lent",
         "noted",
         "on_items",
         "on_room",
@@ -69,6 +71,7 @@ class MemoryChannel:
         self.overflow = overflow
         self.items: deque[Any] = deque()
         self.noted = 0
+        self.lent = 0
         self.closed = False
         self.taken = 0
         self.dropped = 0
@@ -83,7 +86,7 @@ class MemoryChannel:
         return f"<MemoryChannel {self.upstream}->{self.downstream} {len(self.items)}/{self.capacity}{state}>"
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.items) + self.lent
 
     # The words of asyncio.Queue, for those who look at a liason queue.
 
@@ -94,23 +97,23 @@ class MemoryChannel:
 
     def qsize(self) -> int:
         """Entries inside."""
-        return len(self.items)
+        return len(self)
 
     def empty(self) -> bool:
         """Whether nothing is inside."""
-        return not self.items
+        return not len(self)
 
     def full(self) -> bool:
         """Whether a writer has to wait."""
-        return len(self.items) >= self.capacity
+        return len(self) >= self.capacity
 
     # The writer's end.
 
     def _free(self) -> int:
-        return self.capacity - len(self.items)
+        return self.capacity - len(self.items) - self.lent
 
     def _push_lossy(self, item: Any) -> None:
-        if len(self.items) < self.capacity:
+        if len(self) < self.capacity:
             self.items.append(item)
         elif self.overflow == "drop_old":
             self._lose_oldest()
@@ -147,6 +150,25 @@ class MemoryChannel:
         """Note how many entries are inside; right before a take there are as many as there ever were."""
         if len(self.items) > self.peak:
             self.peak = len(self.items)
+
+    def lend(self, count: int) -> list[Any]:
+        """Hand out the ``count`` oldest items, all of them plain; `repay` settles it."""
+        items = self.items
+        self.see_peak()
+        self.lent = count
+        if count < len(items):
+            return [items.popleft() for _ in range(count)]
+        lent = list(items)
+        items.clear()
+        return lent
+
+    def repay(self, done: int, rest: Sequence[Any]) -> None:
+        """Of the items lent ``done`` were taken; ``rest``, the others, come back to their places."""
+        self.lent = 0
+        self.taken += done
+        if rest:
+            self.items.extendleft(reversed(rest))
+        self.on_room()
 
     def take(self) -> tuple[Any, tuple[Ticket, ...], int]:
         """Take the oldest entry: ``(item, tickets, 0)``, or ``(None, (), n)`` for ``n`` tombstones."""

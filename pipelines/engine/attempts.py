@@ -12,12 +12,12 @@ from ..events import ItemFailed
 from ..graph.model import Node, Route
 from ..processor import Processor
 from ..statistics import Meter
-from ..types import FailedItem, To
-from .outbox import GivenUp, Outcome
+from ..types import SKIP, FailedItem, To
+from .outbox import NOTHING, GivenUp, Outcome
 from .run import Run
 from .timing import Watchdog
 
-__all__ = ["AWAITABLE", "Attempts"]
+__all__ = ["AWAITABLE", "Attempts", "check_target"]
 
 AWAITABLE = frozenset({CoroutineType, asyncio.Future, asyncio.Task})
 """Types of results to be awaited: also a plain function may hand on a coroutine."""
@@ -33,7 +33,7 @@ class Attempts:
         watchdog: Watches over the attempts of a node with a ``timeout``.
     """
 
-    __slots__ = ("_call", "_meter", "_node", "_processor", "_resting", "_run", "_targets", "watchdog")
+    __slots__ = ("_call", "_meter", "_node", "_processor", "_resting", "_run", "watchdog")
 
     def __init__(self, node: Node, processor: Processor, call: Callable[..., Any], meter: Meter, run: Run) -> None:
         self._node = node
@@ -41,7 +41,6 @@ class Attempts:
         self._call = call
         self._meter = meter
         self._run = run
-        self._targets = frozenset(node.downstreams)
         self._resting: set[asyncio.Task[Any] | None] = set()
         limit = node.properties.timeout
         self.watchdog = None if limit is None else Watchdog(run.scheduler.loop, limit)
@@ -105,17 +104,19 @@ class Attempts:
             self.watchdog.start(task)
 
     def _judge(self, error: BaseException) -> BaseException:
-        """Tell the failure of an attempt from the end of the run, which is raised again."""
+        """The failure of an attempt, to be dealt with here; what ends the run is raised."""
         task: Any = asyncio.current_task()
         timed_out = self.watchdog is not None and self.watchdog.stop(task)
+        if self._run.scheduler.aborting:
+            raise error
         if isinstance(error, asyncio.CancelledError):
+            if task.cancelling():  # by somebody outside; the graph cannot do without this task
+                raise NodeError(self._node.name, cause=error) from error
             if timed_out:
                 return TimeoutError(f"no result within {self._node.properties.timeout} seconds")
-            if not task.cancelling():
-                return error
-        elif isinstance(error, Exception):
-            return error
-        raise error
+        elif not isinstance(error, Exception):
+            raise error
+        return error
 
     def _give_up(self, q_elt: tuple[Any, ...], error: BaseException, attempts: int) -> GivenUp:
         """No more attempts: fail the run with a `NodeError`, or let the item alone go."""
@@ -130,9 +131,11 @@ class Attempts:
             raise NodeError(self._node.name, item, attempts, cause=error) from error
         return GivenUp(failed)
 
-    def check_target(self, result: To) -> None:
-        """A `To` must name a downstream node; anything else is a mistake in the program."""
-        if result.node not in self._targets and result.node:
-            known = ", ".join(sorted(self._targets)) or "none"
-            cause = ValueError(f"To({result.node!r}): no such downstream node; downstream are: {known}")
-            raise NodeError(self._node.name, result.value, cause=cause) from cause
+
+def check_target(result: To, node: Node) -> None:
+    """A `To` must name a downstream node; anything else is a mistake in the program, whatever ``on_error`` says."""
+    if result is SKIP or result is NOTHING or result.node in node.downstreams:
+        return
+    known = ", ".join(map(repr, node.downstreams)) or "none"
+    cause = ValueError(f"To({result.node!r}): no such downstream node; downstream of {node.name!r} are: {known}")
+    raise NodeError(node.name, result.value, cause=cause) from cause

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..channels.base import Inbox
-from ..channels.entries import Ticket
+from ..channels.entries import Ticket, unite
 from ..channels.memory import MemoryChannel
 from ..graph.model import Batch
 
@@ -42,20 +42,20 @@ class BatchInbox:
             return 1 + self._inner.available() // self._batch.size
         return 1 if self._rows and (self._due or self._inner.ended) else 0
 
-    noted = True  # so that nobody draws: every list is made by `take`
+    noted = True  # so that nobody borrows: every list is made by `take`
 
-    def draw(self, count: int) -> Iterator[tuple[Any, ...]]:
+    def lend(self, count: int) -> tuple[Iterator[tuple[Any, ...]], int]:
         """Not offered: lists are made one by one."""
         raise NotImplementedError
 
-    def drawn(self, count: int) -> None:
-        """Not offered, like `draw`."""
+    def repay(self, done: int, rest: list[tuple[Any, ...]]) -> None:
+        """Not offered, like `lend`."""
         raise NotImplementedError
 
     def take(self) -> tuple[tuple[Any, ...] | None, tuple[Ticket, ...], int]:
         """Take the next list (one for each upstream)."""
         self._fill()
-        rows, tickets = self._rows, tuple(self._tickets)
+        rows, tickets = self._rows, unite(self._tickets)
         self._rows, self._tickets = [], []
         self._disarm()
         return tuple(map(list, zip(*rows, strict=True))), tickets, 0

@@ -128,7 +128,8 @@ class Execution:
     @property
     def is_inside(self) -> bool:
         """Whether the caller is a task of this very run, which cannot wait for its own end."""
-        return asyncio.current_task() in self.scheduler.tasks
+        task = asyncio.current_task()
+        return task in self.scheduler.tasks or task is self._closing
 
     def _overtime(self) -> None:
         self.scheduler.fail(LimitError("too_long", f"the run took longer than its limit of {self._max_seconds} s"))
@@ -158,12 +159,17 @@ class Execution:
         assert worker.node.cleanup is not None
         try:
             await call_once(worker.processor, worker.node.cleanup)
-        except (NodeError, asyncio.CancelledError) as error:
-            # The other nodes are cleaned up all the same.
-            if self._error is None and self.scheduler.error is None:
-                self._error = error
-            else:
-                logger.error("cleanup of node %r failed", worker.name, exc_info=error)
+        except NodeError as error:
+            self._note_cleanup(error)
+        except asyncio.CancelledError as error:
+            # The loop is being shut down around the graph; the other nodes are cleaned up all the same.
+            self._note_cleanup(NodeError(worker.name, cause=error))
+
+    def _note_cleanup(self, error: NodeError) -> None:
+        if self.error is None:
+            self._error = error
+        else:
+            logger.error("cleanup of node %r failed", error.node, exc_info=error)
 
     def _outcome(self) -> Outcome:
         if self.error is not None:
@@ -209,6 +215,8 @@ class Execution:
 
     def collect(self, sink: str, collected: Collected) -> None:
         """Keep the results of ``sink`` for the report."""
+        if sink in self.collected:
+            return
         self.collected[sink] = collected
         self.workers[sink].outbox.tap(collected)
 
@@ -328,7 +336,9 @@ class Execution:
 
     def _is_dead(self) -> bool:
         """Nothing outside can make the graph move again: no call, no source, no program, no reader."""
-        blocked = sum(isinstance(worker, Source) and worker.blocked for worker in self.workers.values())
+        blocked = sum(
+            isinstance(worker, Source) and worker.gate.blocked and not worker.is_fed for worker in self.workers.values()
+        )
         busy = len(self.scheduler.tasks) > 1 + blocked or bool(self.streams)
         waiting = any(w.paused or (isinstance(w, Source) and w.is_fed and not w.ended) for w in self.workers.values())
         timed = any(r.node.properties.rate is not None for r in self._runners()) or any(

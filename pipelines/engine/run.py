@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -57,9 +58,14 @@ class Run:
 
 async def call_once(processor: Processor, function: Callable[..., Any]) -> None:
     """Run a node's ``setup`` or ``cleanup``; what it raises becomes a `NodeError`."""
+    task = asyncio.current_task()
     try:
         result = function(processor)
         if inspect.isawaitable(result):
             await result
+    except asyncio.CancelledError as error:
+        if task is not None and task.cancelling():
+            raise
+        raise NodeError(processor.name, cause=error) from error
     except Exception as error:
         raise NodeError(processor.name, cause=error) from error

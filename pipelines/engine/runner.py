@@ -21,9 +21,10 @@ from ..graph.model import Node
 from ..processor import Processor
 from ..statistics import BLOCKED, BUSY, WAITING
 from ..types import To
-from .attempts import AWAITABLE, Attempts
+from .attempts import Attempts, check_target
 from .batching import BatchInbox
-from .outbox import DIVERTED, Outbox, Outcome
+from .outbox import Outbox, Outcome
+from .quick import QUICK_PACE, QUICK_STRIDE, QuickLoop, find_quick_loop
 from .run import Run, call_once
 from .scheduler import Flight
 from .timing import Pacer
@@ -39,22 +40,23 @@ class Runner:
         queued: Whether the scheduler has it on its list.
         in_flight: Calls running now.
         blocked: It had something to do at its last visit, but no room for results.
+        stride: Items that the quick loop processes between two looks at the clock.
         ended: Input has ended and everything was sent.
     """
 
     __slots__ = (
-        "_attempts",
-        "_call",
         "_concurrency",
-        "_is_quick",
         "_pacer",
+        "_quick_loop",
         "_ready",
         "_scheduler",
         "_starting",
         "_steps",
         "_turns",
         "_width",
+        "attempts",
         "blocked",
+        "call",
         "ended",
         "in_flight",
         "inbox",
@@ -65,6 +67,7 @@ class Runner:
         "processor",
         "queued",
         "run",
+        "stride",
     )
 
     def __init__(
@@ -93,12 +96,13 @@ class Runner:
         self.blocked = False
         self.ended = False
         self._scheduler = run.scheduler
-        self._call = call
         self._concurrency = properties.concurrency
-        self._attempts = Attempts(node, processor, call, self.meter, run)
-        self._turns = Turns(self._attempts, outbox, run.scheduler, call, processor) if node.kind.yields else None
+        self.attempts = Attempts(node, processor, call, self.meter, run)
+        self._turns = Turns(node, self.attempts, outbox, run.scheduler, call, processor) if node.kind.yields else None
         self._pacer = Pacer(loop, properties.rate, self.wake) if properties.rate is not None else None
-        self._is_quick = self._turns is None and self._pacer is None and properties.batch is None
+        self.call = call
+        self.stride = 1
+        self._quick_loop = find_quick_loop(node)
         self._ready = node.setup is None
         self._steps: int | None = None  # None: not paused; else how many calls may still start
         self._width = 0  # how many helpers to start at once; 0 while calls do not suspend
@@ -165,8 +169,8 @@ class Runner:
 
     def shut(self) -> None:
         """No timer of this node fires any more."""
-        if self._attempts.watchdog is not None:
-            self._attempts.watchdog.close()
+        if self.attempts.watchdog is not None:
+            self.attempts.watchdog.close()
         if self._pacer is not None:
             self._pacer.close()
         if isinstance(self.inbox, BatchInbox):
@@ -184,33 +188,29 @@ class Runner:
             self._turns.call_next()
         if self._width and not self.in_flight and not self._starting:
             self._width //= 2  # nothing has suspended since the last visit: perhaps nothing will
-        count = self._startable()
-        if count > 0:
-            await self._proceed(count, flight)
-            if flight.taken:
-                return
-        self._settle()
-
-    async def _proceed(self, count: int, flight: Flight) -> None:
         if self._width:
-            self._grow(count)
-        elif self._is_quick and self._is_plain():
-            room = self.outbox.room()
-            if room > 0:
-                await self._work_quickly(min(count, room), flight)
-        else:
-            flight.quick = False
-            flight.runner = self
-            await self._work(flight)
-            flight.runner = None
+            self._grow(self._startable())
+        elif self._quick_loop is not None and self._is_plain():
+            count = min(self.inbox.available(), self.outbox.room())
+            if count > 0:
+                await self._work_quickly(self._quick_loop, count, flight)
+        elif self._startable() > 0:
+            flight.take_off(self)
+            try:
+                await self._work(flight)
+            finally:
+                flight.runner = None
+        if not flight.taken:
+            self._settle()
 
     def _is_plain(self) -> bool:
+        """Whether the quick loop will do: one item in, one result out, nothing else to be minded."""
         return not self.in_flight and self._steps is None and not self.inbox.noted and not self.outbox.held
 
     def _startable(self) -> int:
         """How many calls may start now."""
         count = self.inbox.available()
-        if count <= 0:
+        if count <= 0 or self._scheduler.aborting:
             return 0
         # Calls in flight and held results never exceed the concurrency and the room ahead (P4).
         ahead = self._concurrency + self.outbox.room() - self.outbox.held
@@ -244,67 +244,66 @@ class Runner:
         self.run.tell(NodeEnded, self.name, self.meter.received, self.meter.sent)
         self._scheduler.ended()
 
-    # The quick loop.
+    # The quick loop, and what happens around it.
 
-    async def _work_quickly(self, count: int, flight: Flight) -> None:
-        call, processor, append = self._call, self.processor, self.outbox.append
-        scheduler, clock = self._scheduler, self._scheduler.clock
-        done, before, now = 0, 0.0, clock()
-        flight.take_off(self)
-        self.meter.enter(BUSY, now)
-        for q_elt in self.inbox.draw(count):
-            before = now
-            try:
-                result = call(processor, q_elt)
-                if type(result) in AWAITABLE:
-                    result = await result
-            except BaseException as error:
-                result = await self._attempts.recover(q_elt, error)
-            if flight.taken:  # it was suspended, and by now others may be at work on this node
-                await self._go_on_as_helper(flight, result)
-                return
-            if type(result) in DIVERTED:
-                self._divert(flight, result)
-            else:
-                append(result)
-            done += 1
-            flight.done = done
-            now = clock()
-            if now >= scheduler.deadline:
-                break
+    async def _work_quickly(self, quick_loop: QuickLoop, count: int, flight: Flight) -> None:
+        start = self._scheduler.clock()
+        self.meter.enter(BUSY, start)
+        lent, count = self.inbox.lend(count)
+        flight.take_off(self, lent, count)
+        try:
+            result = await quick_loop(self, lent, flight)
+        except BaseException:
+            self._account_failure(flight)
+            raise
+        if flight.taken:
+            await self._go_on_as_helper(flight, result)
+            return
         flight.runner = None
-        self.meter.latency.add(now - before)
-        self._account(flight, done)
+        done = self._account(flight)
+        pace = (self._scheduler.clock() - start) / max(1, done)
+        self.meter.latency.add(pace)
+        self.stride = QUICK_STRIDE if pace < QUICK_PACE else 1
 
-    def _account(self, flight: Flight, received: int) -> None:
-        """Add up what the quick loop has done, and tell the neighbours."""
-        self.meter.received += received
-        self.meter.sent += flight.done - flight.diverted
-        self.inbox.drawn(received)
+    def _account(self, flight: Flight, in_flight: int = 0) -> int:
+        """Add up what the quick loop has done, give back what it has not, and tell the neighbours."""
+        rest = list(flight.lent or ())
+        done = flight.count - len(rest)
+        self.meter.received += done
+        self.meter.sent += done - in_flight - flight.diverted
         self.outbox.announce()
-        self.inbox.release()
+        self.inbox.repay(done, rest)
+        return done
 
-    def _divert(self, flight: Flight, result: Outcome) -> None:
+    def _account_failure(self, flight: Flight) -> None:
+        if flight.taken:
+            self.in_flight -= 1
+        else:
+            flight.runner = None
+            self._account(flight, in_flight=1)
+
+    def divert(self, flight: Flight, result: Outcome) -> None:
+        """The quick loop has a result that is no plain item."""
         if type(result) is To:
-            self._attempts.check_target(result)
+            check_target(result, self.node)
         flight.diverted += 1
         self.outbox.dispatch(result)
 
     def adopt(self, flight: Flight) -> None:
         """The driver was found suspended in a call of this node: that call is in flight from now on."""
-        if flight.quick:
-            self._account(flight, flight.done + 1)
+        if flight.lent is not None:
+            self._account(flight, in_flight=1)
             flight.place = self.outbox.open()
             self.in_flight += 1
-            self._attempts.watch(flight.task)
+            self.attempts.watch(flight.task)
         self._width = max(1, self._width)
         self.wake()
 
     async def _go_on_as_helper(self, flight: Flight, result: Outcome) -> None:
-        if self._attempts.watchdog is not None and flight.task is not None:
-            self._attempts.watchdog.stop(flight.task)
+        if self.attempts.watchdog is not None and flight.task is not None:
+            self.attempts.watchdog.stop(flight.task)
         if type(result) is To:
-            self._attempts.check_target(result)
+            check_target(result, self.node)
         self._close(flight.place, result, ())
         await self._work(None)
 
@@ -313,6 +312,8 @@ class Runner:
     def _grow(self, count: int) -> None:
         """Start helpers: twice as many as the last time, as long as calls suspend."""
         helpers = min(count, self._width)
+        if helpers <= 0:
+            return
         self._width = min(2 * self._width, self._concurrency)
         self._starting += helpers
         for _ in range(helpers):
@@ -348,12 +349,14 @@ class Runner:
             if self._turns is not None:
                 outcome = await self._turns.exhaust(q_elt, tickets, place)
             else:
-                outcome = await self._attempts.make(q_elt)
+                outcome = await self.attempts.make(q_elt)
                 if type(outcome) is To:
-                    self._attempts.check_target(outcome)
-        except NodeError as error:
-            for ticket in tickets:
-                ticket.fail(error)
+                    check_target(outcome, self.node)
+        except BaseException as error:
+            self.in_flight -= 1
+            if isinstance(error, NodeError):
+                for ticket in tickets:
+                    ticket.fail(error)
             raise
         self.meter.latency.add(self._scheduler.clock() - now)
         self._close(place, outcome, tickets)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -35,29 +35,33 @@ class Flight:
 
     Attributes:
         runner: Whose coro is being awaited; None between calls.
-        quick: Whether the runner's quick loop is at it, whose counts are still its local variables.
-        done: Items that the quick loop has finished in this visit.
-        diverted: How many of them were not sent on as plain items.
+        lent: What the quick loop of the runner still has to do; None in the general loop.
+        count: How much was lent to it for this visit.
+        diverted: How many of those were not sent on as plain items.
+        interrupted: The quick loop must look up before it goes on: ``taken``, or a command was given.
         taken: The driver was suspended and another has taken over; the rest is one helper's work.
         place: The suspended item's place in the outbox, given to it when it was found suspended.
         task: The task that flies.
     """
 
-    __slots__ = ("diverted", "done", "place", "quick", "runner", "taken", "task")
+    __slots__ = ("count", "diverted", "interrupted", "lent", "place", "runner", "taken", "task")
 
     def __init__(self) -> None:
         self.runner: Visited | None = None
-        self.quick = False
-        self.done = 0
+        self.lent: Iterator[tuple[Any, ...]] | None = None
+        self.count = 0
         self.diverted = 0
+        self.interrupted = False
         self.taken = False
         self.place = 0
         self.task: asyncio.Task[None] | None = None
 
-    def take_off(self, runner: Visited) -> None:
-        """The quick loop of ``runner`` starts."""
-        self.quick = True
-        self.done = self.diverted = 0
+    def take_off(self, runner: Visited, lent: Iterator[tuple[Any, ...]] | None = None, count: int = 0) -> None:
+        """A loop of ``runner`` starts."""
+        self.lent = lent
+        self.count = count
+        self.diverted = 0
+        self.interrupted = False
         self.runner = runner
 
 
@@ -122,10 +126,13 @@ class Scheduler:
         return task
 
     def fail(self, error: BaseException) -> None:
-        """The run has failed: remember the first reason, cancel everything."""
-        if self.error is None:
+        """The run has failed: remember the first reason, cancel everything.
+
+        What fails while everything is being cancelled anyway is no reason any more.
+        """
+        if not self.aborting:
             self.error = error
-        self.abort()
+            self.abort()
 
     def abort(self) -> None:
         """Cancel everything now; ``on_end`` is called when all of it has ended."""
@@ -202,6 +209,7 @@ class Scheduler:
         For commands given from inside a coro, which shall count for the very next item.
         """
         self.deadline = 0.0
+        self._flight.interrupted = True
 
     async def breathe(self, now: float) -> None:
         """Give the loop back if the graph has used up its share of this turn.
@@ -218,8 +226,8 @@ class Scheduler:
         self._ticking = False
         self.deadline = 0.0
         flight = self._flight
-        if flight.runner is not None:
-            flight.taken = True
+        if flight.runner is not None and not self.aborting:
+            flight.taken = flight.interrupted = True
             self._start_driver()
             flight.runner.adopt(flight)
         again, self._again = self._again, []
@@ -237,8 +245,8 @@ class Scheduler:
     async def _drive(self, flight: Flight) -> None:
         ready = self._ready
         self.begin_turn(self.clock())
-        while self.live:
-            while ready:
+        while not self._is_over():
+            while ready and not self.aborting:
                 runner = ready.popleft()
                 runner.queued = False
                 await runner.visit(flight)
@@ -246,9 +254,12 @@ class Scheduler:
                     return
                 if (now := self.clock()) >= self.deadline:
                     await self.breathe(now)
-            if self.live and not self._stir():
+            if not self._is_over() and not self._stir():
                 await self._park()
                 self.begin_turn(self.clock())
+
+    def _is_over(self) -> bool:
+        return not self.live or self.aborting
 
     def _stir(self) -> bool:
         """Before parking: let those act who were waiting for a quiet moment."""

@@ -1,11 +1,11 @@
-"""A node that nothing flows into: the queue its coro puts into, and the task that runs the coro."""
+"""A node that nothing flows into: what the program or a coro puts, or a generator yields, goes in here."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from ..channels.entries import Ticket
@@ -15,77 +15,39 @@ from ..graph.model import CallKind, Node, Route
 from ..processor import Processor
 from ..statistics import BLOCKED, BUSY, WAITING
 from ..types import FailedItem, To
+from .attempts import check_target
+from .gate import Gate
 from .outbox import GivenUp, Outbox
+from .output_queue import OutputQueue
+from .quick import QUICK_PACE, QUICK_STRIDE
 from .run import Run, call_once
-from .timing import Pacer
+from .scheduler import Flight
 
-__all__ = ["OutputQueue", "Source"]
-
-
-class OutputQueue:
-    """What a source puts its items into; they go to every downstream node.
-
-    `put` waits while any downstream channel is full, and gives the event loop back when the graph
-    has used up its share of this turn. Several tasks may put at once; they are served in turn.
-    """
-
-    __slots__ = ("_source",)
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    async def put(self, item: Any) -> None:
-        """Send one item.
-
-        Raises:
-            ClosedError: The source was closed or the graph stopped.
-        """
-        await self._source.put(item)
-
-    async def fail(self, item: Any, error: BaseException) -> None:
-        """Report an item that could not be made, such as a line that cannot be read.
-
-        The node's ``on_error`` decides: ``fail`` raises `NodeError` here and ends the run, ``skip``
-        counts it, a route sends it to the dead-letter node. Its position is cancelled in zips.
-        """
-        await self._source.fail(item, error)
-
-    def progress(self, done: float, total: float) -> None:
-        """Say how far the source is, in any unit; shown by progress bars."""
-        self._source.progress = min(1.0, done / total) if total > 0 else 1.0
-
-    def full(self) -> bool:
-        """Whether `put` would wait."""
-        return self._source.outbox.room() <= 0
-
-    def qsize(self) -> int:
-        """Entries in the fullest downstream channel."""
-        return max((len(channel) for channel in self._source.processor.liason_queues[1]), default=0)
+__all__ = ["Source"]
 
 
 class Source:
-    """Works for one node without upstreams: runs its coro, or takes what the program puts.
+    """Works for one node without upstreams.
+
+    A coro that puts, and an async generator, run in a task of their own. A plain generator is
+    pulled by the driver, like a node. A source without coro does nothing: the program puts.
 
     Attributes:
+        gate: Decides who may put.
         progress: How far the coro says it is, 0 to 1; None if it does not say.
-        blocked: Somebody waits in `put` for room.
-        closed: Nothing more may be put.
         ended: Nothing more will come, and the channels are closed.
+        queued: Whether the scheduler has it on its list.
     """
 
     __slots__ = (
-        "_asks_when_quiet",
         "_call",
-        "_credit",
-        "_pacer",
-        "_ready",
+        "_iterator",
         "_scheduler",
-        "_steps",
         "_stopping",
+        "_stride",
         "_task",
-        "_waiting",
-        "closed",
         "ended",
+        "gate",
         "meter",
         "name",
         "node",
@@ -93,6 +55,7 @@ class Source:
         "processor",
         "progress",
         "queue",
+        "queued",
         "run",
     )
 
@@ -105,19 +68,18 @@ class Source:
         self.run = run
         self.queue = OutputQueue(self)
         self.progress: float | None = None
-        self.closed = False
         self.ended = False
+        self.queued = False
         self._call = call
         self._scheduler = run.scheduler
-        self._credit = 0  # puts that may go through unasked: only this source fills its channels
-        self._ready = False
-        self._steps: int | None = None  # None: not paused; else how many puts may still go through
         self._stopping = False
-        self._asks_when_quiet = False
+        self._stride = 1
         self._task: asyncio.Task[None] | None = None
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        rate = node.properties.rate
-        self._pacer = Pacer(run.scheduler.loop, rate, self._admit) if rate is not None else None
+        self._iterator: Iterator[Any] | None = None
+        half = min([channel.capacity for channel in processor.liason_queues[1]], default=2) // 2
+        self.gate = Gate(node, outbox, run.scheduler, max(1, half), self._on_opened)
+        # Without a setup the program may put at once, before the start too.
+        self.gate.ready = self.is_fed and node.setup is None
 
     @property
     def is_fed(self) -> bool:
@@ -127,24 +89,24 @@ class Source:
     @property
     def in_flight(self) -> int:
         """One while its coro runs."""
-        return int(self._task is not None and not self.ended)
+        return int(not self.ended and (self._task is not None or self._iterator is not None))
 
     @property
     def blocked(self) -> bool:
-        """Whether somebody waits in `put`."""
-        return bool(self._waiting) and not self.ended
+        """Whether it has something to put and finds no room."""
+        return not self.ended and (self.gate.blocked or (self._iterator is not None and self.meter.state == BLOCKED))
 
     @property
     def paused(self) -> bool:
         """Whether items are put only by `step`."""
-        return self._steps is not None
+        return self.gate.paused
 
     @property
     def state(self) -> str:
         """What the source does, in one word."""
         if self.ended:
             return "ended"
-        if not self._ready:
+        if not self.gate.ready:
             return "starting"
         if self.paused:
             return "paused"
@@ -162,34 +124,26 @@ class Source:
             self._become_ready()
         else:
             self._task = self._scheduler.spawn(self._live())
-            self._task.add_done_callback(self._on_cancelled)
+            self._task.add_done_callback(self._on_task_done)
 
     def pause(self) -> None:
         """Let nothing more be put."""
-        if self._steps is None:
-            self._steps = 0
-            self._credit = 0
+        self.gate.pause()
 
     def resume(self) -> None:
         """Let items be put again."""
-        self._steps = None
-        self._admit()
+        self.gate.resume()
 
     def step(self, count: int) -> None:
         """Let ``count`` more items be put and then pause."""
-        self._steps = (self._steps or 0) + count
-        self._credit = 0
-        self._admit()
+        self.gate.step(count)
 
     def close(self) -> None:
         """Nothing more may be put; whoever waits in `put` gets a `ClosedError`."""
-        if self.closed:
-            return
-        self.closed = True
-        self._credit = 0
-        self._release_all()
-        if self._task is None:
-            self._end()
+        if not self.gate.closed:
+            self.gate.close()
+            if self._task is None:
+                self._end()
 
     def stop(self) -> None:
         """Stop the coro; what it has put goes on through the graph."""
@@ -200,19 +154,17 @@ class Source:
 
     def shut(self) -> None:
         """The run is over: nothing may be put, no timer fires."""
-        self.closed = True
-        self._credit = 0
-        self._release_all()
-        if self._pacer is not None:
-            self._pacer.close()
+        self.gate.close()
+        self._close_iterator()
 
     # Putting.
 
     async def put(self, item: Any, tickets: tuple[Ticket, ...] = ()) -> None:
         """Send one item downstream, when there is room."""
-        if self._credit <= 0:
-            await self._wait_for_credit()
-        self._credit -= 1
+        gate = self.gate
+        if gate.credit <= 0:
+            await gate.enter()
+        gate.credit -= 1
         if self.run.items_left is not None:
             self.run.count_item()
         if tickets or type(item) is To:
@@ -224,17 +176,19 @@ class Source:
         if (now := self._scheduler.clock()) >= self._scheduler.deadline:
             await self._scheduler.breathe(now)
 
-    def _dispatch(self, item: Any, tickets: tuple[Ticket, ...]) -> None:
-        if type(item) is To and item.node and item.node not in self.node.downstreams:
-            known = ", ".join(self.node.downstreams) or "none"
-            raise ValueError(f"To({item.node!r}): no such downstream node; downstream of {self.name!r} are: {known}")
+    def _dispatch(self, item: Any, tickets: tuple[Ticket, ...] = ()) -> None:
+        if type(item) is To:
+            check_target(item, self.node)
         self.outbox.dispatch(item, tickets)
 
     async def fail(self, item: Any, error: BaseException) -> None:
         """An item could not be made: apply the node's ``on_error``."""
-        if self._credit <= 0:
-            await self._wait_for_credit()
-        self._credit -= 1
+        gate = self.gate
+        if gate.credit <= 0:
+            await gate.enter()
+        gate.credit -= 1
+        if self.run.items_left is not None:
+            self.run.count_item()
         policy = self.node.properties.on_error
         self.meter.failed += 1
         action = "route" if isinstance(policy, Route) else policy
@@ -245,97 +199,21 @@ class Source:
             raise NodeError(self.name, item, cause=error) from error
         self.outbox.dispatch(GivenUp(failed))
         self.outbox.announce()
-
-    async def _wait_for_credit(self) -> None:
-        first = True
-        while True:
-            if self.closed:
-                raise ClosedError(f"source {self.name!r} is closed: nothing more can be put")
-            if (not first or not self._waiting) and self._grant():
-                return
-            await self._wait_in_line(first)
-            first = False
-
-    def _grant(self) -> bool:
-        """Allow as many puts as there is room for; whether any."""
-        room = self.outbox.room()
-        if room <= 0 or not self._ready:
-            return False
-        if self._steps is not None:
-            if self._steps <= 0:
-                return False
-            self._steps -= 1
-            room = 1
-        if self._pacer is not None:
-            if self._pacer.allowed() <= 0:
-                return False
-            self._pacer.started()
-            room = 1
-        self._credit = room
-        return True
-
-    async def _wait_in_line(self, first: bool) -> None:
-        future = self._scheduler.loop.create_future()
-        # Who was let in and found the room gone stands at the head of the line again.
-        (self._waiting.append if first else self._waiting.appendleft)(future)
-        self.meter.enter(BLOCKED, self._scheduler.clock())
-        self._ask_when_quiet()
-        try:
-            await future
-        except asyncio.CancelledError:
-            if future.cancelled():
-                self._waiting.remove(future)
-            else:
-                self._admit()  # was let in and does not come: the next may
-            raise
-        finally:
-            self.meter.enter(WAITING if self.is_fed else BUSY, self._scheduler.clock())
-
-    def _ask_when_quiet(self) -> None:
-        # Writers are let in when their channels are half empty; if the graph comes to rest before
-        # that, whatever room there is must do.
-        if self._waiting and not self._asks_when_quiet:
-            self._asks_when_quiet = True
-            self._scheduler.on_park(self._on_quiet)
-
-    def _on_quiet(self) -> None:
-        self._asks_when_quiet = False
-        self._admit()
-        self._ask_when_quiet()
+        if (now := self._scheduler.clock()) >= self._scheduler.deadline:
+            await self._scheduler.breathe(now)
 
     def on_room(self) -> None:
-        """A channel has room again; half of it must be free, so that one waking moves many items."""
-        if self._waiting and self.outbox.room() >= self._half:
-            self._admit()
+        """A channel has room again."""
+        if self._iterator is not None or self.gate.blocked:
+            self.gate.on_room()
 
-    @property
-    def _half(self) -> int:
-        return max(1, min([channel.capacity for channel in self.processor.liason_queues[1]], default=1) // 2)
-
-    def _admit(self) -> None:
-        """Let in as many of those who wait as there is room for."""
-        if not self._ready or self._steps == 0:
-            return
-        room = self.outbox.room()
-        while self._waiting and room > 0:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
-                room -= 1
-
-    def _release_all(self) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
-        self._waiting.clear()
-
-    # The coro.
+    # The coro, in its task.
 
     def _become_ready(self) -> None:
-        self._ready = True
+        self.gate.ready = True
         self.meter.enter(WAITING if self.is_fed else BUSY, self._scheduler.clock())
         self.run.tell(NodeStarted, self.name)
-        self._admit()
+        self.gate.admit()
 
     async def _live(self) -> None:
         task: Any = asyncio.current_task()
@@ -343,50 +221,38 @@ class Source:
             if self.node.setup is not None:
                 await call_once(self.processor, self.node.setup)
             self._become_ready()
-            if self.is_fed:
-                self._task = None
-                if not self.closed:
-                    return
-            else:
-                await self._produce()
+            if await self._produce():
+                return
         except (NodeError, LimitError):
             raise
         except asyncio.CancelledError as error:
-            if not task.cancelling():
-                raise NodeError(self.name, cause=error) from error
-            if not self._stopping or self._scheduler.aborting:
+            if self._scheduler.aborting:
                 raise
+            if not (self._stopping and task.cancelling()):
+                raise NodeError(self.name, cause=error) from error
         except Exception as error:
             if not (self._stopping and isinstance(error, ClosedError)):
                 raise NodeError(self.name, cause=error) from error
         self._end()
 
-    def _on_cancelled(self, task: asyncio.Task[None]) -> None:
-        # A task that is cancelled before its first step never comes to its own end.
-        if task.cancelled() and self._stopping and not self._scheduler.aborting:
-            self._end()
-
-    async def _produce(self) -> None:
+    async def _produce(self) -> bool:
+        """Run the coro; whether the source lives on without this task."""
+        if self.is_fed:
+            return not self.gate.closed
         if self.node.kind is CallKind.COROUTINE:
             await self._call(self.processor, self.queue)
-            return
+            return False
         items = self._call(self.processor)
         if inspect.isawaitable(items):
             items = await items
         if hasattr(items, "__aiter__"):
-            await self._put_all_async(items)
-        else:
             await self._put_all(items)
+            return False
+        self._iterator = iter(items)
+        self._on_opened()
+        return True
 
     async def _put_all(self, items: Any) -> None:
-        try:
-            for item in items:
-                await self.put(item)
-        finally:
-            if hasattr(items, "close") and inspect.isgenerator(items):
-                items.close()
-
-    async def _put_all_async(self, items: Any) -> None:
         try:
             async for item in items:
                 await self.put(item)
@@ -394,15 +260,86 @@ class Source:
             if hasattr(items, "aclose"):
                 await items.aclose()
 
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        # It never came to its own end if it was cancelled before its first step, or if the source was
+        # closed while the task made an iterator that nobody will pull any more.
+        if self.gate.closed and not self._scheduler.aborting:
+            self._end()
+
+    # The generator, pulled by the driver.
+
+    def _on_opened(self) -> None:
+        if self._iterator is not None and not self.queued:
+            self._scheduler.mark(self)
+
+    async def visit(self, flight: Flight) -> None:
+        """Pull items as long as there is room, until the turn of the loop is over."""
+        iterator, gate = self._iterator, self.gate
+        if iterator is None or self.ended:
+            return
+        start = self._scheduler.clock()
+        self.meter.enter(BUSY, start)
+        credit, sent = gate.grant(), 0
+        try:
+            sent, over = self._pull(iterator, credit)
+        except (NodeError, LimitError):
+            raise
+        except Exception as error:
+            raise NodeError(self.name, cause=error) from error
+        gate.credit = 0
+        now = self._scheduler.clock()
+        self._stride = QUICK_STRIDE if now - start < sent * QUICK_PACE else 1
+        self.outbox.announce()
+        if over or gate.closed:
+            self._end()
+        elif credit > 0:
+            self._scheduler.mark(self) if not self.queued else None
+        else:
+            self.meter.enter(BLOCKED if self.outbox.room() <= 0 else WAITING, now)
+            if not self.paused:
+                gate.ask_when_quiet()
+
+    def _pull(self, iterator: Iterator[Any], credit: int) -> tuple[int, bool]:
+        """Send up to ``credit`` items; how many, and whether the iterator is exhausted."""
+        append, limited = self.outbox.append, self.run.items_left is not None
+        scheduler, clock = self._scheduler, self._scheduler.clock
+        sent, left = 0, self._stride
+        for item in islice(iterator, credit):
+            if limited:
+                self.run.count_item()
+            if type(item) is To:
+                self._dispatch(item)
+                self.meter.sent -= 1  # counted below with the others
+            else:
+                append(item)
+            sent += 1
+            left -= 1
+            if not left:
+                if clock() >= scheduler.deadline:
+                    break
+                left = self._stride
+        else:
+            self.meter.sent += sent
+            return sent, sent < credit
+        self.meter.sent += sent
+        return sent, False
+
+    def adopt(self, flight: Flight) -> None:
+        """A generator cannot suspend."""
+        raise AssertionError("a plain generator was suspended")
+
+    def _close_iterator(self) -> None:
+        iterator, self._iterator = self._iterator, None
+        if inspect.isgenerator(iterator) and not iterator.gi_running:
+            iterator.close()
+
     def _end(self) -> None:
         if self.ended:
             return
-        self.closed = True
         self.ended = True
-        self._credit = 0
-        self._release_all()
-        if self._pacer is not None:
-            self._pacer.close()
+        self.gate.close()
+        self._close_iterator()
         self.meter.enter(WAITING, self._scheduler.clock())
         self.outbox.end()
         self.run.tell(NodeEnded, self.name, self.meter.received, self.meter.sent)

@@ -9,8 +9,10 @@ from contextlib import aclosing
 from typing import Any
 
 from ..channels.entries import Ticket
+from ..graph.model import Node
+from ..processor import Processor
 from ..types import To
-from .attempts import Attempts
+from .attempts import Attempts, check_target
 from .outbox import NOTHING, Outbox, Outcome
 from .scheduler import Scheduler
 
@@ -24,9 +26,18 @@ class Turns:
     it has yielded, so a node never holds more than one item per call in flight.
     """
 
-    __slots__ = ("_attempts", "_call", "_outbox", "_processor", "_scheduler", "_waiting")
+    __slots__ = ("_attempts", "_call", "_node", "_outbox", "_processor", "_scheduler", "_waiting")
 
-    def __init__(self, attempts: Attempts, outbox: Outbox, scheduler: Scheduler, call: Any, processor: Any) -> None:
+    def __init__(
+        self,
+        node: Node,
+        attempts: Attempts,
+        outbox: Outbox,
+        scheduler: Scheduler,
+        call: Callable[..., Any],
+        processor: Processor,
+    ) -> None:
+        self._node = node
         self._attempts = attempts
         self._outbox = outbox
         self._scheduler = scheduler
@@ -83,7 +94,7 @@ class Turns:
 
     async def _send(self, value: Any, tickets: tuple[Ticket, ...], place: int) -> None:
         if type(value) is To:
-            self._attempts.check_target(value)
+            check_target(value, self._node)
         while not self._outbox.is_turn(place):
             future = self._scheduler.loop.create_future()
             self._waiting.append(future)
