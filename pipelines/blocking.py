@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .events import Hook
@@ -31,7 +30,8 @@ def run(
     """Run a graph to its end in an event loop of its own, and report.
 
     In the main thread the first SIGINT or SIGTERM drains the graph (sources stop, what is inside
-    goes through; the report's ``state`` is ``stopped``), the second aborts it.
+    goes through; the report's ``state`` is ``stopped``), the second aborts it, and every further one
+    raises `KeyboardInterrupt` wherever the program is.
 
     The arguments are those of `Plumber` and `Plumber.run`.
 
@@ -43,33 +43,61 @@ def run(
     return asyncio.run(run_with_signals(plumber, collect))
 
 
-async def run_with_signals(plumber: Plumber, collect: Iterable[str] = ()) -> Report:
-    """Run ``plumber``; the first SIGINT or SIGTERM drains it, the second aborts it."""
-    with _Signals(plumber):
-        return await plumber.run(collect)
+async def run_with_signals(
+    plumber: Plumber, collect: Iterable[str] = (), on_signal: Callable[[int], None] | None = None
+) -> Report:
+    """Run ``plumber``; the first SIGINT or SIGTERM drains it, the second aborts it.
+
+    Signals are counted even while a coro blocks the event loop. Outside the main thread, where
+    there are none, the graph just runs.
+
+    Args:
+        plumber: What to run.
+        collect: As for `Plumber.run`.
+        on_signal: Called with 1 for the first signal, 2 for the second and so on, at whatever
+            point of the program it comes.
+    """
+    with _Signals(plumber, on_signal) as signals:
+        try:
+            return await plumber.run(collect)
+        finally:
+            await signals.obeyed()
 
 
 class _Signals:
     """While entered, signals steer the plumber; afterwards they mean what they meant before."""
 
-    def __init__(self, plumber: Plumber) -> None:
+    def __init__(self, plumber: Plumber, on_signal: Callable[[int], None] | None) -> None:
         self._plumber = plumber
+        self._on_signal = on_signal
+        self._count = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._handled: list[signal.Signals] = []
+        self._before: dict[signal.Signals, Any] = {}
         self._loop = asyncio.get_running_loop()
 
-    def __enter__(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError):  # loops of Windows
-                self._loop.add_signal_handler(number, self._on_signal)
-                self._handled.append(number)
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                # Not the loop's own handlers: they wait for the loop, which a coro may be blocking.
+                self._before[number] = signal.signal(number, self._handle)
+        return self
 
     def __exit__(self, *_: object) -> None:
-        for number in self._handled:
-            self._loop.remove_signal_handler(number)
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-    def _on_signal(self) -> None:
-        command = self._plumber.abort() if self._tasks else self._plumber.stop()
+    def _handle(self, *_: object) -> None:
+        self._count += 1
+        if self._on_signal is not None:
+            self._on_signal(self._count)
+        if self._count > 2:
+            raise KeyboardInterrupt
+        self._loop.call_soon_threadsafe(self._obey, self._count)
+
+    def _obey(self, count: int) -> None:
+        command = self._plumber.stop() if count == 1 else self._plumber.abort()
         self._tasks.append(self._loop.create_task(command))
+
+    async def obeyed(self) -> None:
+        """Return when the commands that signals gave have been carried out."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
