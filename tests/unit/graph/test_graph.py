@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -142,4 +143,5 @@ def test_large_graphs_are_read_quickly() -> None:
         begin = time.perf_counter()
         Graph.parse({"nodes": merging, "graph": graph})
         seconds.append(time.perf_counter() - begin)
-    assert min(seconds) < 0.020
+    measured_by_a_tracer = sys.gettrace() is not None
+    assert min(seconds) < (0.200 if measured_by_a_tracer else 0.020)
