@@ -21,7 +21,7 @@ The tree::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -43,6 +43,7 @@ __all__ = [
     "StoppedError",
     "SubmitError",
     "UnknownNodeError",
+    "shortened",
 ]
 
 
@@ -99,18 +100,23 @@ class NodeError(PipelinesError):
         attempts: How many times the coro was called for this item.
     """
 
-    def __init__(self, node: str, item: object = None, attempts: int = 1, *, cause: BaseException | None = None) -> None:
+    def __init__(
+        self, node: str, item: object = None, attempts: int = 1, *, cause: BaseException | None = None
+    ) -> None:
         self.node = node
         self.item = item
         self.attempts = attempts
         super().__init__(node, item, attempts)
         self.__cause__ = cause
 
+    def __repr__(self) -> str:
+        return f"NodeError({self.node!r}, {shortened(self.item)}, {self.attempts})"
+
     def __str__(self) -> str:
         cause = self.__cause__
-        why = f"{type(cause).__name__}: {cause}" if cause is not None else "failed"
+        why = f"{type(cause).__name__}: {shortened(cause, str)}" if cause is not None else "failed"
         tried = f" after {self.attempts} attempts" if self.attempts > 1 else ""
-        about = f" on item {_shortened(self.item)}" if self.item is not None else ""
+        about = f" on item {shortened(self.item)}" if self.item is not None else ""
         return f"node {self.node!r} failed{about}{tried}: {why}"
 
 
@@ -210,9 +216,10 @@ class MissingExtraError(PipelinesError, ImportError):
         super().__init__(f"{what} needs the extra {extra!r}: pip install 'asyncio-pipelines[{extra}]'")
 
 
-def _shortened(value: Any, limit: int = 200) -> str:
+def shortened(value: Any, tell: Callable[[Any], str] = repr, limit: int = 200) -> str:
+    """``repr`` (or ``str``) of anything: never longer than ``limit`` characters, and it never raises."""
     try:
-        text = repr(value)
-    except Exception as error:  # a broken __repr__ must not hide the failure being told
-        text = f"<{type(value).__name__} whose repr fails: {error!r}>"
+        text = tell(value)
+    except Exception:  # a broken __repr__ must not hide what is being told
+        text = f"<{type(value).__name__} that cannot be shown>"
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -166,7 +166,7 @@ class Plumber:
         execution = self._execution
         if execution is None or not (execution.started or execution.done.done()):
             raise StateError(f"{self.name!r} was not started: call run() or create_pipeline(), or use 'async with'")
-        if execution.is_inside:
+        if execution.is_own_task:
             raise StateError(f"a coro of {self.name!r} waits for the end of its own graph, which waits for the coro")
         execution.watched += 1
         try:
@@ -264,7 +264,7 @@ class Plumber:
         name = source if source is not None else self._only_fed()
         worker = self._fed(name)
         execution = self._engage()
-        submission = Submission(execution.loop.create_future(), self._shapes(name))
+        submission = Submission(execution.loop.create_future(), self._shapes[name])
         async with asyncio.timeout(timeout):
             execution.submit(submission)
             try:
@@ -274,14 +274,9 @@ class Plumber:
                 raise
             return await submission.future
 
-    def _shapes(self, source: str) -> dict[str, bool]:
-        if source not in self._known_shapes:
-            self._known_shapes[source] = result_shapes(self.graph, source)
-        return self._known_shapes[source]
-
     @cached_property
-    def _known_shapes(self) -> dict[str, dict[str, bool]]:
-        return {}
+    def _shapes(self) -> dict[str, dict[str, bool]]:
+        return {name: result_shapes(self.graph, name) for name in self._fed_names}
 
     def stream(self, sink: str) -> Stream:
         """What ``sink`` returns from now on, as it comes: an async iterator.

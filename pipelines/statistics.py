@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from .errors import shortened
 from .types import FailedItem
 
 __all__ = ["BLOCKED", "BUSY", "WAITING", "EdgeStatistics", "Latency", "Meter", "NodeStatistics", "Report", "Statistics"]
@@ -223,8 +224,8 @@ class Report:
             "statistics": self.statistics.to_dict(),
             "outputs": {name: list(values) for name, values in self.outputs.items()},
             "failures": [
-                {"node": f.node, "item": repr(f.item), "error": repr(f.error), "attempts": f.attempts}
+                {"node": f.node, "item": shortened(f.item), "error": shortened(f.error), "attempts": f.attempts}
                 for f in self.failures
             ],
-            "error": None if self.error is None else str(self.error),
+            "error": None if self.error is None else shortened(self.error, str, limit=2000),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -64,3 +65,12 @@ class FailedItem:
     node: str
     error: BaseException
     attempts: int = 1
+
+    def __repr__(self) -> str:
+        # reprlib: an item may be huge, or have a __repr__ that raises.
+        item, error = _brief.repr(self.item), _brief.repr(self.error)
+        return f"FailedItem(item={item}, node={self.node!r}, error={error}, attempts={self.attempts})"
+
+
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = _brief.maxlong = 200

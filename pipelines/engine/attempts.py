@@ -114,8 +114,10 @@ class Attempts:
                 raise NodeError(self._node.name, cause=error) from error
             if timed_out:
                 return TimeoutError(f"no result within {self._node.properties.timeout} seconds")
-        elif not isinstance(error, Exception):
+        elif isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
             raise error
+        elif not isinstance(error, Exception):
+            raise NodeError(self._node.name, cause=error) from error
         return error
 
     def _give_up(self, q_elt: tuple[Any, ...], error: BaseException, attempts: int) -> GivenUp:

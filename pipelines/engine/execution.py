@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Literal
 
+from ..channels.base import UNBOUNDED
 from ..errors import AbortedError, LimitError, NodeError, StalledError, StoppedError
 from ..events import Hook, RunEnded, RunStarted, Stalled
 from ..executors.base import Executor
@@ -37,6 +39,9 @@ STALL_AFTER = 30.0
 MOST_THREADS = 64
 """Threads that the nodes of one run share."""
 
+_inside: ContextVar[tuple[Execution, ...]] = ContextVar("pipelines_inside", default=())
+"""The runs that the current code is part of: a graph may run inside a coro of another."""
+
 Outcome = Literal["completed", "failed", "stopped", "aborted"]
 
 
@@ -61,6 +66,7 @@ class Execution:
         self.assembly = assembly
         self.loop = asyncio.get_running_loop()
         self.scheduler = Scheduler(self.loop, self._on_end, self._on_idle)
+        self.scheduler.context.run(_inside.set, (*_inside.get(), self))
         self.run = Run(name, self.scheduler, hooks, max_items)
         self.executors = _executors(assembly.graph)
         self.workers: dict[str, Worker] = assembly.workers(self.run, self.executors)
@@ -74,7 +80,6 @@ class Execution:
         self._batches = [w.inbox for w in self._runners() if isinstance(w.inbox, BatchInbox)]
         self._started_at: float | None = None
         self._elapsed: float | None = None
-        self._stopping = False
         self._error: BaseException | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._moved = -1
@@ -108,8 +113,11 @@ class Execution:
             return
         for worker in self.workers.values():
             if isinstance(worker, Source):
-                self._stopping = self._stopping or not worker.ended
+                self.run.draining = self.run.draining or not worker.ended
                 worker.stop()
+        # What is inside must come out, whether or not anybody goes on reading.
+        for stream in self.streams:
+            stream.capacity = UNBOUNDED
         for worker in self.workers.values():
             worker.resume()
 
@@ -127,6 +135,11 @@ class Execution:
 
     @property
     def is_inside(self) -> bool:
+        """Whether the caller runs in this very run, or was started by a coro of it."""
+        return self in _inside.get()
+
+    @property
+    def is_own_task(self) -> bool:
         """Whether the caller is a task of this very run, which cannot wait for its own end."""
         task = asyncio.current_task()
         return task in self.scheduler.tasks or task is self._closing
@@ -141,7 +154,7 @@ class Execution:
             processor.outcome = self._outcome()
         cleanups = any(worker.node.cleanup is not None for worker in self.workers.values())
         if cleanups or self.executors:
-            self._closing = self.loop.create_task(self._wind_up())
+            self._closing = self.loop.create_task(self._wind_up(), context=self.scheduler.context.copy())
         else:
             self._finish(self._outcome())
 
@@ -176,7 +189,7 @@ class Execution:
             return "failed"
         if self.scheduler.aborting:
             return "aborted"
-        return "stopped" if self._stopping else "completed"
+        return "stopped" if self.run.draining else "completed"
 
     @property
     def error(self) -> BaseException | None:
@@ -284,7 +297,7 @@ class Execution:
             return "new"
         if self.scheduler.aborting:
             return "aborting"
-        if self._stopping:
+        if self.run.draining:
             return "draining"
         live = [worker for worker in self.workers.values() if not worker.ended]
         return "paused" if live and all(worker.paused for worker in live) else "running"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 from ..errors import ClosedError
 from ..graph.model import Node
@@ -24,7 +25,7 @@ class Gate:
     never less.
 
     Attributes:
-        credit: Puts that may go through unasked.
+        credit: Puts that may go through unasked, as long as there is no ``line``.
         ready: The source's setup is through.
         closed: Nothing more may be put.
     """
@@ -38,9 +39,9 @@ class Gate:
         "_pacer",
         "_scheduler",
         "_steps",
-        "_waiting",
         "closed",
         "credit",
+        "line",
         "ready",
     )
 
@@ -50,7 +51,7 @@ class Gate:
         self._scheduler = scheduler
         self._half = half
         self._on_opened = on_opened
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.line: deque[_Waiter] = deque()
         self._asks_when_quiet = False
         self._steps: int | None = None  # None: not paused; else how many puts may still go through
         rate = node.properties.rate
@@ -67,7 +68,7 @@ class Gate:
     @property
     def blocked(self) -> bool:
         """Whether somebody waits to put."""
-        return bool(self._waiting)
+        return bool(self.line)
 
     def pause(self) -> None:
         """Let nothing through."""
@@ -91,66 +92,68 @@ class Gate:
         """Nothing more may be put; whoever waits gets a `ClosedError`."""
         self.closed = True
         self.credit = 0
-        waiting, self._waiting = self._waiting, deque()
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        for waiter in self.line:
+            waiter.let_in()
         if self._pacer is not None:
             self._pacer.close()
 
     async def enter(self) -> None:
-        """Wait for credit.
+        """Wait for credit, behind those who already wait.
 
         Raises:
             ClosedError: The gate is closed, or is closed meanwhile.
         """
-        first = True
+        if not self.closed and not self.line and self.grant() > 0:
+            return
+        waiter = _Waiter()
+        self.line.append(waiter)
+        before = self._outbox.meter.state
+        self._outbox.meter.enter(BLOCKED, self._scheduler.clock())
+        try:
+            await self._wait(waiter)
+        except BaseException:
+            self.line.remove(waiter)
+            self.admit()  # perhaps it was let in and does not come: the next may
+            raise
+        finally:
+            self._outbox.meter.enter(before, self._scheduler.clock())
+        self.line.remove(waiter)
+
+    async def _wait(self, waiter: _Waiter) -> None:
         while True:
             if self.closed:
                 raise ClosedError(f"source {self._name!r} is closed: nothing more can be put")
-            if (not first or not self._waiting) and self.grant() > 0:
+            # Whoever was let in together goes through in the order of the line.
+            if waiter is self.line[0] and (self.credit > 0 or self.grant() > 0):
                 return
-            await self._wait_in_line(first)
-            first = False
+            waiter.future = self._scheduler.loop.create_future()
+            self.ask_when_quiet()
+            await waiter.future
 
     def grant(self) -> int:
         """Give as much credit as there is room for, and say how much."""
-        room = self._outbox.room()
-        if room <= 0 or not self.ready or self.closed or self._scheduler.aborting:
-            return 0
-        if self._steps is not None:
-            room = min(room, self._steps)
-        if self._pacer is not None and room > 0:
-            room = min(room, self._pacer.allowed())
-        if room > 0 and (self._steps is not None or self._pacer is not None):
-            room = 1  # these count every single put
+        allowed = self._allowed()
+        if allowed > 0 and (self._steps is not None or self._pacer is not None):
+            allowed = 1  # these count every single put
             self._spend()
-        self.credit = max(0, room)
-        return self.credit
+        self.credit = allowed
+        return allowed
+
+    def _allowed(self) -> int:
+        if not self.ready or self.closed or self._scheduler.aborting:
+            return 0
+        allowed = self._outbox.room()
+        if self._steps is not None:
+            allowed = min(allowed, self._steps)
+        if self._pacer is not None and allowed > 0:
+            allowed = min(allowed, self._pacer.allowed())
+        return max(0, allowed)
 
     def _spend(self) -> None:
         if self._steps is not None:
             self._steps -= 1
         if self._pacer is not None:
             self._pacer.started()
-
-    async def _wait_in_line(self, first: bool) -> None:
-        future = self._scheduler.loop.create_future()
-        # Who was let in and found the room gone stands at the head of the line again.
-        (self._waiting.append if first else self._waiting.appendleft)(future)
-        before = self._outbox.meter.state
-        self._outbox.meter.enter(BLOCKED, self._scheduler.clock())
-        self._ask_when_quiet()
-        try:
-            await future
-        except asyncio.CancelledError:
-            if future in self._waiting:
-                self._waiting.remove(future)
-            elif not future.cancelled():
-                self.admit()  # was let in and does not come: the next may
-            raise
-        finally:
-            self._outbox.meter.enter(before, self._scheduler.clock())
 
     def ask_when_quiet(self) -> None:
         """Somebody waits for room, and takes whatever there is once the graph has come to rest.
@@ -161,14 +164,11 @@ class Gate:
             self._asks_when_quiet = True
             self._scheduler.on_park(self._on_quiet)
 
-    def _ask_when_quiet(self) -> None:
-        if self._waiting:
-            self.ask_when_quiet()
-
     def _on_quiet(self) -> None:
         self._asks_when_quiet = False
         self.admit()
-        self._ask_when_quiet()
+        if self.line:
+            self.ask_when_quiet()
 
     def on_room(self) -> None:
         """A channel has room again."""
@@ -176,14 +176,23 @@ class Gate:
             self.admit()
 
     def admit(self) -> None:
-        """Let in as many of those who wait as there is room for."""
-        if not self.ready or self._steps == 0:
-            return
-        room = self._outbox.room()
-        if room > 0:
+        """Let in as many of those who wait as may put."""
+        allowed = self._allowed()
+        if allowed > 0:
             self._on_opened()
-        while self._waiting and room > 0:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
-                room -= 1
+        for waiter in islice(self.line, allowed):
+            waiter.let_in()
+
+
+class _Waiter:
+    """Somebody in the line before the gate."""
+
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[None] | None = None
+
+    def let_in(self) -> None:
+        """Have another look at the gate."""
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)

@@ -25,9 +25,10 @@ class Run:
     Attributes:
         failures: The first `FAILURES_KEPT` items that were given up.
         items_left: Items that the sources may still put; None without a limit.
+        draining: Sources were stopped where they stood.
     """
 
-    __slots__ = ("failures", "hooks", "items_left", "name", "scheduler")
+    __slots__ = ("draining", "failures", "hooks", "items_left", "name", "scheduler")
 
     def __init__(
         self, name: str, scheduler: Scheduler, hooks: Sequence[Hook] = (), max_items: int | None = None
@@ -36,6 +37,7 @@ class Run:
         self.scheduler = scheduler
         self.hooks = tuple(hooks)
         self.items_left = max_items
+        self.draining = False
         self.failures: list[FailedItem] = []
 
     def tell(self, make: type[Event], *details: Any) -> None:
@@ -52,7 +54,9 @@ class Run:
         """A source puts an item; raises `LimitError` when that is one too many."""
         if self.items_left is not None:
             if self.items_left <= 0:
-                raise LimitError("too_many_items", "the run put more items than its limit allows")
+                error = LimitError("too_many_items", "the run put more items than its limit allows")
+                self.scheduler.fail(error)  # also when a coro catches it, or the program has put the item
+                raise error
             self.items_left -= 1
 
 

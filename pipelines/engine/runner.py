@@ -223,7 +223,8 @@ class Runner:
 
     def _settle(self) -> None:
         """After a visit: end, or note what the node waits for."""
-        if (counts := self.inbox.surplus(self.name)) is not None:
+        # Sources that were stopped were cut wherever they stood.
+        if (counts := self.inbox.surplus(self.name)) is not None and not self.run.draining:
             raise AlignmentError(self.name, counts)
         if self.in_flight or self._starting:
             return

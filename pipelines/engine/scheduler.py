@@ -16,6 +16,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
+from contextvars import copy_context
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -83,6 +84,7 @@ class Scheduler:
     """The driver, the tasks and the turns of one graph.
 
     Attributes:
+        context: The context variables that every task of the graph begins with.
         live: Nodes that have not ended; at zero the driver leaves.
         aborting: Everything is being cancelled.
         error: The first failure of the run.
@@ -95,6 +97,7 @@ class Scheduler:
         self.loop = loop
         # Under a loop with virtual time the budget never runs out and every run is the same.
         self.clock: Callable[[], float] = getattr(loop, "virtual_clock", perf_counter)
+        self.context = copy_context()
         self.live = 0
         self.aborting = False
         self.error: BaseException | None = None
@@ -120,7 +123,8 @@ class Scheduler:
 
     def spawn(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run ``coro`` as a task of this graph; its failure fails the run."""
-        task = self.loop.create_task(coro)
+        # Every task begins with the variables of whoever started the run, not of some coro.
+        task = self.loop.create_task(coro, context=self.context.copy())
         self.tasks.add(task)
         task.add_done_callback(self._task_done)
         return task

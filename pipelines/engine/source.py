@@ -162,7 +162,7 @@ class Source:
     async def put(self, item: Any, tickets: tuple[Ticket, ...] = ()) -> None:
         """Send one item downstream, when there is room."""
         gate = self.gate
-        if gate.credit <= 0:
+        if gate.credit <= 0 or gate.line:
             await gate.enter()
         gate.credit -= 1
         if self.run.items_left is not None:
@@ -184,7 +184,7 @@ class Source:
     async def fail(self, item: Any, error: BaseException) -> None:
         """An item could not be made: apply the node's ``on_error``."""
         gate = self.gate
-        if gate.credit <= 0:
+        if gate.credit <= 0 or gate.line:
             await gate.enter()
         gate.credit -= 1
         if self.run.items_left is not None:
