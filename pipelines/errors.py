@@ -43,7 +43,6 @@ __all__ = [
     "StoppedError",
     "SubmitError",
     "UnknownNodeError",
-    "shortened",
 ]
 
 

@@ -342,7 +342,9 @@ class Execution:
         path = waits(self.assembly.graph, self.workers)
         if not path:
             return
-        logger.warning("run %r has not moved for %g s: %s", self.run.name, STALL_AFTER, "; ".join(path))
+        # Calls in flight may just be long ones.
+        level = logging.INFO if any(runner.in_flight for runner in self._runners()) else logging.WARNING
+        logger.log(level, "run %r has not moved for %g s: %s", self.run.name, STALL_AFTER, "; ".join(path))
         self.run.tell(Stalled, STALL_AFTER, path)
         if self._is_dead():
             self.scheduler.fail(StalledError(path))
