@@ -41,10 +41,6 @@ class Wiring:
         """Whether no node is in or behind a circle."""
         return len(self.order) == len(self.upstreams)
 
-    def is_source(self, name: str) -> bool:
-        """Whether nothing flows into the node."""
-        return not self.upstreams[name] and not self.feeders[name]
-
     def targets(self, name: str) -> list[str]:
         """The nodes that get anything from this one: items, or failed items."""
         route = self.routes.get(name)

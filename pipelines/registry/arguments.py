@@ -154,9 +154,8 @@ def _role(kind: str, positional: list[inspect.Parameter], names: dict[str, Any])
     type_ = typing.get_origin(annotation) or annotation
     if type_ is tuple:
         return "processor"
-    if kind != "coroutine" and isinstance(type_, type) and not issubclass(tuple, type_):
-        return "source"
-    return "either"
+    never_a_tuple = annotation is not Any and isinstance(type_, type) and not issubclass(tuple, type_)
+    return "source" if never_a_tuple and kind != "coroutine" else "either"
 
 
 def _annotation(parameter: inspect.Parameter, names: dict[str, Any]) -> Any:
