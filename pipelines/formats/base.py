@@ -92,9 +92,12 @@ class Encoding:
             known = codecs.lookup(name).name
             mark = "".encode(name) if head is None else _mark(known, head)
             codec = _MARKED.get(mark, {}).get(known) or _UNMARKED.get(known, known)
-            return cls(name, codec, mark, "\n".encode(codec))
+            newline = "\n".encode(codec)
         except (LookupError, UnicodeError) as error:
             raise FormatError(f"encoding {name!r} is not known: {error}") from error
+        if len(newline) > 1 and newline.strip(b"\0") != b"\n":
+            raise FormatError(f"encoding {name!r} is none of files: its lines have no end to be found by")
+        return cls(name, codec, mark, newline)
 
 
 def _mark(known: str, head: bytes) -> bytes:

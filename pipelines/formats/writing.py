@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -36,7 +37,10 @@ __all__ = ["TargetFile", "Writer", "cleanup_writer", "items_of", "setup_writer",
 _log = logging.getLogger(__name__)
 
 BUFFER = 1 << 20
-"""Bytes that are gathered before a thread writes them."""
+"""Bytes that are gathered before a thread writes them: so many that it is seldom waited for."""
+
+PATIENCE = 1.0
+"""Seconds after which a call has written what was gathered, however little it is."""
 
 _PIECE = 1 << 20
 
@@ -210,6 +214,7 @@ class Writer(ABC):
         self._size = 0
         self._begun = False
         self._queue = 0  # calls that wait for room
+        self._written = monotonic()  # when writing was begun last
         self._writing: Future[None] | None = None
         self._failed = False  # whether writing has failed, as far as is known
 
@@ -236,7 +241,7 @@ class Writer(ABC):
     async def add(self, items: Sequence[object]) -> None:
         """Take all of ``items`` for good, or raise and take none."""
         data = self.encode(items)
-        if self._size >= BUFFER or self._failed or self._queue:
+        if self._queue or self._is_due():
             await self._make_room()
         self._begin()
         self._gather(data)
@@ -247,15 +252,19 @@ class Writer(ABC):
         self._queue += 1
         try:
             async with self._turn:
-                if self._size < BUFFER and not self._failed:
+                if not self._is_due():
                     return
                 if self._writing is not None:
                     await self._end_writing()
+                self._written = monotonic()
                 self._writing = self._thread.start(self.file.write, self._gathered())
                 if self._failed:
                     await self._end_writing()
         finally:
             self._queue -= 1
+
+    def _is_due(self) -> bool:
+        return self._size >= BUFFER or self._failed or monotonic() - self._written >= PATIENCE
 
     async def _end_writing(self) -> None:
         assert self._writing is not None

@@ -48,7 +48,7 @@ def test_encoding_of_a_new_file_marks_it_as_python_does(name: str) -> None:
     assert encoding.mark + "né\n".encode(encoding.codec) == "né\n".encode(name)
 
 
-@pytest.mark.parametrize("name", ["latin-17", "base64", "rot13", ""])
+@pytest.mark.parametrize("name", ["latin-17", "base64", "rot13", "", "punycode", "unicode_escape"])
 def test_encoding_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(FormatError, match=f"encoding '{name}'"):
         Encoding.of(name)
@@ -71,7 +71,8 @@ def test_only_regular_files_pass(tmp_path: Path) -> None:
 
 
 async def test_p5_file_thread_does_one_thing_after_the_other_and_ends() -> None:
-    thread, done = FileThread(), []
+    thread = FileThread()
+    done: list[int] = []
     first = thread.start(done.append, 1)
     await thread.run(done.append, 2)
     await thread.end(first)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.formats import FormatError, RecordError, reading
@@ -26,9 +26,10 @@ CELLS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('",;\
 @st.composite
 def tables(draw: st.DrawFn) -> list[dict[str, str]]:
     columns = draw(st.lists(CELLS, min_size=1, max_size=4, unique=True))
-    return draw(st.lists(st.fixed_dictionaries({column: CELLS for column in columns}), min_size=1, max_size=5))
+    return draw(st.lists(st.fixed_dictionaries(dict.fromkeys(columns, CELLS)), min_size=1, max_size=5))
 
 
+@settings(max_examples=60)
 @given(rows=tables(), name=st.sampled_from(["a.csv", "a.csv.gz"]), delimiter=st.sampled_from(",;\t"))
 async def test_p1_what_is_written_is_read_again(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]], name: str, delimiter: str
@@ -40,6 +41,7 @@ async def test_p1_what_is_written_is_read_again(
     assert output.failed == []
 
 
+@settings(max_examples=25)
 @given(rows=tables(), block=st.integers(1, 7))
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32-be"])
 async def test_p1_what_is_written_is_read_again_in_any_encoding(
@@ -54,6 +56,7 @@ async def test_p1_what_is_written_is_read_again_in_any_encoding(
     assert output.items == rows
 
 
+@settings(max_examples=40)
 @given(data=st.data())
 async def test_p1_appended_runs_are_read_as_one(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("csv") / data.draw(st.sampled_from(["a.csv", "a.csv.gz"]))
@@ -96,6 +99,7 @@ async def test_cells_are_written_as_documented(tmp_path: Path) -> None:
     assert line == "007,,,1000000000000000000000000000000,0.30000000000000004,true,false,1.10,red,3,1.5"
 
 
+@settings(max_examples=40)
 @given(number=st.floats() | st.integers())
 async def test_numbers_lose_nothing(tmp_path_factory: pytest.TempPathFactory, number: float) -> None:
     path = tmp_path_factory.mktemp("csv") / "a.csv"

@@ -1,5 +1,7 @@
 """`read_jsonl` and `write_jsonl`."""
 
+# ruff: noqa: ASYNC240 - a test may wait for the disk
+
 from __future__ import annotations
 
 import datetime
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.formats import FormatError, RecordError, reading
@@ -24,7 +26,8 @@ VALUES = st.recursive(
 )
 
 
-@given(values=st.lists(VALUES, max_size=5), name=st.sampled_from(["a.jsonl", "a.jsonl.gz"]), block=st.integers(1, 9))
+@settings(max_examples=40)
+@given(values=st.lists(VALUES, max_size=5), name=st.sampled_from(["a.jsonl", "a.jsonl.gz"]), block=st.integers(5, 50))
 async def test_p1_what_is_written_is_read_again(
     tmp_path_factory: pytest.TempPathFactory, values: list[Any], name: str, block: int
 ) -> None:
