@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from types import MappingProxyType
 from typing import Any
 
@@ -105,6 +105,10 @@ class Problems:
             more = f"these are the first {self._limit} problems; there may be more"
             self._found.append(Problem("too_many_problems", "", more))
             self.refuse()
+
+    def extend(self, found: Iterable[Problem]) -> None:
+        """Note problems that were found elsewhere."""
+        self._found.extend(found)
 
     def refuse(self) -> None:
         """Raise `GraphError` if anything was found."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import GraphError
+from pipelines.errors import GraphError, Problem
 from pipelines.graph import Batch, Graph, Properties, Route
 from pipelines.graph.problems import CODES, SHAPE_CODES, Problems, path_text, shown
 from pipelines.retry import Retry
@@ -385,6 +385,16 @@ def test_hints_cost_bounded_effort() -> None:
     assert bounded.choices("wrod1" * 8, words, "words are") == ""
     assert bounded.choices("word", ["work"], "words are") == "words are: work"
     assert Problems().choices("x" * 65, ["x" * 64], "words are") == f"words are: {'x' * 64}"
+
+
+def test_problems_from_elsewhere_are_refused_too() -> None:
+    found = Problem("unknown_node", "--collect out", "unknown node 'out'")
+    problems = Problems()
+    problems.refuse()
+    problems.extend([found])
+    with pytest.raises(GraphError) as caught:
+        problems.refuse()
+    assert caught.value.problems == (found,)
 
 
 def test_the_codes_about_shape_are_codes() -> None:
