@@ -65,7 +65,7 @@ def test_p1_lines_are_the_same_wherever_blocks_end(
             assert number not in bad
 
 
-@given(text=st.text(st.sampled_from("aé\n\r\u0a0a\u000a\u2028😀")), block=st.integers(1, 9))
+@given(text=st.text(st.sampled_from("aé\n\r\u0a61\u0100\u6100\u2028😀")), block=st.integers(1, 9))
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32-le", "utf-8-sig", "cp500", "gb18030"])
 def test_lines_of_any_encoding(tmp_path_factory: pytest.TempPathFactory, text: str, block: int, encoding: str) -> None:
     text = text if encoding != "cp500" else text.encode("ascii", "ignore").decode()
@@ -77,7 +77,7 @@ def test_lines_of_any_encoding(tmp_path_factory: pytest.TempPathFactory, text: s
 
 
 @given(
-    pieces=st.lists(st.sampled_from(["a\n", "bé\n", "\u0a0a\n", "\ud800\n", "\n", "x" * 9 + "\n"])),
+    pieces=st.lists(st.sampled_from(["a\n", "bé\n", "\u0a61\u0100\n", "\ud800\n", "\n", "x" * 9 + "\n"])),
     block=st.integers(1, 9),
 )
 def test_bad_lines_of_wide_characters(tmp_path_factory: pytest.TempPathFactory, pieces: list[str], block: int) -> None:
@@ -280,8 +280,8 @@ async def test_p4_memory_is_flat_for_files_much_longer_than_a_block(
     path = tmp_path / "a.gz"
     with gzip.open(path, "wb") as file:
         for _ in range(40):
-            file.write(b"a line of some text\n" * 5000)  # 4 MB in all
-    assert await peak(path) < 1 << 20
+            file.write(b"a line of some text\n" * 2500)  # 2 MB in all
+    assert await peak(path) < 1 << 19
 
 
 async def test_p4_memory_is_flat_for_a_line_without_end(tmp_path: Path) -> None:

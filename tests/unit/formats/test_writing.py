@@ -96,7 +96,7 @@ def test_p10_a_crash_leaves_the_target_alone(path: Path) -> None:
         "async def main():\n"
         "    node = FakeNode('write_jsonl', path=sys.argv[1])\n"
         "    await node.setup()\n"
-        "    for number in range(200_000):\n"
+        "    for number in range(60_000):\n"
         "        await node.write('x' * 20)\n"
         "    os._exit(9)\n"
         "asyncio.run(main())\n"
@@ -248,7 +248,7 @@ async def test_p1_a_full_disk_loses_nothing_if_there_is_room_again(
     written: list[int] = []
     refused: list[str] = []
     numbers = random.Random(1)
-    for _ in range(3000):
+    for _ in range(1000):
         number = numbers.randrange(10**60)  # nothing that could be compressed away
         try:
             await node.write(number)
@@ -410,13 +410,13 @@ async def test_p4_memory_is_flat_however_much_is_written(path: Path, monkeypatch
     await node.setup()
     tracemalloc.start()
     try:
-        for _ in range(20_000):
+        for _ in range(6_000):
             await node.write("x" * 100)
         assert tracemalloc.get_traced_memory()[1] < 1 << 18
     finally:
         tracemalloc.stop()
     await node.cleanup()
-    assert path.stat().st_size == 20_000 * 103
+    assert path.stat().st_size == 6_000 * 103
 
 
 @pytest.mark.parametrize("append", [False, True])
