@@ -16,7 +16,7 @@ from .engine.snapshot import empty_statistics
 from .engine.source import Source
 from .engine.submission import Submission, result_shapes
 from .engine.taps import Collected, Stream, StreamPort
-from .errors import StateError, UnknownNodeError
+from .errors import ClosedError, StateError, UnknownNodeError
 from .events import Hook
 from .graph import CallKind, Graph
 from .limits import Limits
@@ -145,11 +145,10 @@ class Plumber:
         for sink in sinks:
             self._check_sink(sink)
         execution = self._engage()
-        if not execution.done.done():
-            self._check_not_started(execution)
-            for sink in sinks:
-                execution.collect(sink, Collected())
-            execution.start()
+        self._check_not_started(execution)
+        for sink in sinks:
+            execution.collect(sink, Collected())
+        execution.start()
         try:
             return await self.wait()
         except asyncio.CancelledError:
@@ -190,6 +189,8 @@ class Plumber:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if kind is not None:
             await self.abort()
+            if isinstance(error, ClosedError) and self.report is not None and error.__cause__ is self.report.error:
+                raise error.__cause__ or error  # what closed the source is what the program wants to know
             return
         await self.stop()
         await self.wait()

@@ -147,8 +147,8 @@ class Statistics:
 
     Attributes:
         name: The run's name.
-        state: ``new``, ``running``, ``paused``, ``draining``, ``completed``, ``failed``, ``stopped``
-            or ``aborted``.
+        state: ``new``, ``running``, ``paused``, ``draining``, ``aborting``, ``completed``, ``failed``,
+            ``stopped`` or ``aborted``.
         elapsed: Seconds since the start, until the end.
         items_in: Items put by all sources.
         items_out: Results of all sinks.

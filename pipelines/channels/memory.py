@@ -28,12 +28,13 @@ class MemoryChannel:
         items: The entries inside, oldest first: plain items, `Tomb` and `Tracked`. The hot loops
             pop from and append to it directly.
         noted: How many of the entries are no plain items.
+        tombs: How many of the entries are tombstones, which take no room.
         lent: Items in the hands of the reader that still count as inside.
         on_items: Called when something was pushed, or the channel closed.
         on_room: Called when something was taken.
         taken: Positions taken so far, tombstones included.
         dropped: Items lost to overflow so far.
-        peak: Most entries ever seen inside.
+        peak: Most items ever seen inside.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class MemoryChannel:
         "push",
         "room",
         "taken",
+        "tombs",
         "upstream",
     )
 
@@ -71,6 +73,7 @@ class MemoryChannel:
         self.overflow = overflow
         self.items: deque[Any] = deque()
         self.noted = 0
+        self.tombs = 0
         self.lent = 0
         self.closed = False
         self.taken = 0
@@ -86,7 +89,7 @@ class MemoryChannel:
         return f"<MemoryChannel {self.upstream}->{self.downstream} {len(self.items)}/{self.capacity}{state}>"
 
     def __len__(self) -> int:
-        return len(self.items) + self.lent
+        return len(self.items) - self.tombs + self.lent
 
     # The words of asyncio.Queue, for those who look at a liason queue.
 
@@ -96,7 +99,7 @@ class MemoryChannel:
         return self.capacity
 
     def qsize(self) -> int:
-        """Entries inside."""
+        """Items inside."""
         return len(self)
 
     def empty(self) -> bool:
@@ -110,7 +113,7 @@ class MemoryChannel:
     # The writer's end.
 
     def _free(self) -> int:
-        return self.capacity - len(self.items) - self.lent
+        return self.capacity - len(self)
 
     def _push_lossy(self, item: Any) -> None:
         if len(self) < self.capacity:
@@ -137,6 +140,7 @@ class MemoryChannel:
         else:
             self.items.append(Tomb(count))
             self.noted += 1
+            self.tombs += 1
 
     def close(self) -> None:
         """Nothing more will be pushed; what is inside can still be taken."""
@@ -147,9 +151,8 @@ class MemoryChannel:
     # The reader's end.
 
     def see_peak(self) -> None:
-        """Note how many entries are inside; right before a take there are as many as there ever were."""
-        if len(self.items) > self.peak:
-            self.peak = len(self.items)
+        """Note how many items are inside; right before a take there are as many as there ever were."""
+        self.peak = max(self.peak, len(self))
 
     def lend(self, count: int) -> list[Any]:
         """Hand out the ``count`` oldest items, all of them plain; `repay` settles it."""
@@ -179,6 +182,7 @@ class MemoryChannel:
             return entry.value, entry.tickets, 0
         if type(entry) is Tomb:
             self.noted -= 1
+            self.tombs -= 1
             self.taken += entry.count
             return None, (), entry.count
         self.taken += 1
@@ -227,6 +231,7 @@ class MemoryChannel:
 
     def _lose_behind(self, tomb: Tomb) -> None:
         self.noted -= 1
+        self.tombs -= 1
         if self.items:
             self._lose_oldest()
         self._bury_at_head(tomb.count)
@@ -239,6 +244,7 @@ class MemoryChannel:
         else:
             self.items.appendleft(Tomb(count))
             self.noted += 1
+            self.tombs += 1
 
 
 def _always() -> int:

@@ -125,6 +125,8 @@ class Execution:
         """Cancel everything now."""
         if not self.started:
             self._finish("aborted")
+        elif self._closing is not None:
+            self._closing.cancel()  # a cleanup that hangs; the others still run
         else:
             self.scheduler.abort()
 

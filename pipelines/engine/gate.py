@@ -122,13 +122,20 @@ class Gate:
     async def _wait(self, waiter: _Waiter) -> None:
         while True:
             if self.closed:
-                raise ClosedError(f"source {self._name!r} is closed: nothing more can be put")
+                raise self._refusal()
             # Whoever was let in together goes through in the order of the line.
             if waiter is self.line[0] and (self.credit > 0 or self.grant() > 0):
                 return
             waiter.future = self._scheduler.loop.create_future()
             self.ask_when_quiet()
             await waiter.future
+
+    def _refusal(self) -> ClosedError:
+        failure = self._scheduler.error
+        why = "closed" if failure is None else "closed, as the run has failed"
+        error = ClosedError(f"source {self._name!r} is {why}: nothing more can be put")
+        error.__cause__ = failure
+        return error
 
     def grant(self) -> int:
         """Give as much credit as there is room for, and say how much."""

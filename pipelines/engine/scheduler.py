@@ -88,6 +88,7 @@ class Scheduler:
         live: Nodes that have not ended; at zero the driver leaves.
         aborting: Everything is being cancelled.
         error: The first failure of the run.
+        started: `start` was called, and not everything has ended.
         deadline: When the budget of this turn of the loop is used up; 0.0 before the first activity of a turn.
     """
 
@@ -111,14 +112,14 @@ class Scheduler:
         self._parked: asyncio.Future[None] | None = None
         self._on_end = on_end
         self._on_idle = on_idle
-        self._started = False
+        self.started = False
         self._insisting: asyncio.TimerHandle | None = None
 
     # Tasks.
 
     def start(self) -> None:
         """Start the driver; everything that runs from now on is found in ``tasks``."""
-        self._started = True
+        self.started = True
         self._start_driver()
 
     def spawn(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -168,9 +169,9 @@ class Scheduler:
         self._end_if_over()
 
     def _end_if_over(self) -> None:
-        if self.tasks or not self._started or not (self.aborting or self.live == 0):
+        if self.tasks or not self.started or not (self.aborting or self.live == 0):
             return
-        self._started = False
+        self.started = False
         if self._insisting is not None:
             self._insisting.cancel()
         self._on_end()

@@ -118,9 +118,10 @@ class Source:
 
     def start(self) -> None:
         """The run starts."""
-        if self.ended:
-            return
-        if self.is_fed and self.node.setup is None:
+        if self.gate.closed:
+            self.run.tell(NodeStarted, self.name)
+            self._end()
+        elif self.is_fed and self.node.setup is None:
             self._become_ready()
         else:
             self._task = self._scheduler.spawn(self._live())
@@ -142,7 +143,7 @@ class Source:
         """Nothing more may be put; whoever waits in `put` gets a `ClosedError`."""
         if not self.gate.closed:
             self.gate.close()
-            if self._task is None:
+            if self._task is None and self._scheduler.started:
                 self._end()
 
     def stop(self) -> None:
@@ -196,7 +197,9 @@ class Source:
         failed = FailedItem(item, self.name, error, 1)
         self.run.note_failure(failed)
         if policy == "fail":
-            raise NodeError(self.name, item, cause=error) from error
+            failure = NodeError(self.name, item, cause=error)
+            self._scheduler.fail(failure)  # also if the coro catches it
+            raise failure from error
         self.outbox.dispatch(GivenUp(failed))
         self.outbox.announce()
         if (now := self._scheduler.clock()) >= self._scheduler.deadline:
@@ -305,25 +308,24 @@ class Source:
         append, limited = self.outbox.append, self.run.items_left is not None
         scheduler, clock = self._scheduler, self._scheduler.clock
         sent, left = 0, self._stride
-        for item in islice(iterator, credit):
-            if limited:
-                self.run.count_item()
-            if type(item) is To:
-                self._dispatch(item)
-                self.meter.sent -= 1  # counted below with the others
-            else:
-                append(item)
-            sent += 1
-            left -= 1
-            if not left:
-                if clock() >= scheduler.deadline:
-                    break
-                left = self._stride
-        else:
+        try:
+            for item in islice(iterator, credit):
+                if limited:
+                    self.run.count_item()
+                if type(item) is To:
+                    self._dispatch(item)
+                    self.meter.sent -= 1  # counted below with the others
+                else:
+                    append(item)
+                sent += 1
+                left -= 1
+                if not left:
+                    if clock() >= scheduler.deadline:
+                        return sent, False
+                    left = self._stride
+        finally:
             self.meter.sent += sent
-            return sent, sent < credit
-        self.meter.sent += sent
-        return sent, False
+        return sent, sent < credit
 
     def adopt(self, flight: Flight) -> None:
         """A generator cannot suspend."""
