@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -74,6 +75,7 @@ class _Signals:
         self._tasks: list[asyncio.Task[None]] = []
         self._before: dict[signal.Signals, Any] = {}
         self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
 
     def __enter__(self) -> _Signals:
         if threading.current_thread() is threading.main_thread():
@@ -92,7 +94,8 @@ class _Signals:
             self._on_signal(self._count)
         if self._count > 2:
             raise KeyboardInterrupt
-        self._loop.call_soon_threadsafe(self._obey, self._count)
+        # Whatever code the signal has interrupted, its context is not that of the commands.
+        self._loop.call_soon_threadsafe(self._obey, self._count, context=self._context)
 
     def _obey(self, count: int) -> None:
         command = self._plumber.stop() if count == 1 else self._plumber.abort()

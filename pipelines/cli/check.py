@@ -20,7 +20,8 @@ def check(
 ) -> None:
     """Tell everything that is wrong with FILE.
 
-    The coros it names are imported and their arguments checked; nothing is run. The exit status is 0 for a graph that is right and 2 for one that is not.
+    The coros it names are imported and their arguments checked; nothing is run. The exit status is 0
+    for a graph that is right and 2 for one that is not.
     """
     order = Order(file, coros or (), assignments or (), traceback=trace)
     with importable(file):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.segment import Segment
@@ -112,22 +111,31 @@ def _headline(moment: Moment) -> Text:
     return text
 
 
+_COLUMNS = ("node", "state", "items", "rate/s", "in flight", "queue", "skipped", "failed")
+_LEFT = ("node", "state", "queue")
+_GAP = 2
+
+
 def _table(moment: Moment, room: int, width: int, ascii_only: bool) -> Table:
-    narrow = width < _NARROW
-    table = Table(box=None, padding=(0, 1), header_style="bold", pad_edge=False)
-    table.add_column("node", overflow="ellipsis", no_wrap=True)
-    table.add_column("state", min_width=8, no_wrap=True)
-    for name in ("items", "rate/s", "in flight"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("queue", no_wrap=True)
-    for name in ("skipped", "failed"):
-        table.add_column(name, justify="right", no_wrap=True)
     nodes = moment.statistics.nodes
     shown = _chosen(nodes, room)
     fullest = _fullest(moment.statistics)
-    for node in shown:
-        queue = _queue(fullest.get(node.name), narrow=narrow, ascii_only=ascii_only)
-        table.add_row(*_cells(node, moment.rates[node.name]), queue, *_losses(node))
+    narrow = width < _NARROW
+    rows = [
+        _cells(node, moment.rates[node.name], _queue(fullest.get(node.name), narrow=narrow, ascii_only=ascii_only))
+        for node in shown
+    ]
+    table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold", pad_edge=False)
+    for name, cells in zip(_COLUMNS, zip(*rows, strict=True), strict=True):
+        # No figure is ever cut: names are, when there is no room for both.
+        needed = max(len(name), *(cell.cell_len for cell in cells))
+        width -= 0 if name == "node" else needed + _GAP
+        side: JustifyMethod = "left" if name in _LEFT else "right"
+        least = None if name == "node" else needed
+        table.add_column(name, justify=side, overflow="ellipsis", no_wrap=True, min_width=least)
+    table.columns[0].max_width = max(len("node"), width)
+    for row in rows:
+        table.add_row(*row)
     if len(shown) < len(nodes):
         table.add_row(Text(f"... {len(nodes) - len(shown)} more", style="dim"))
     return table
@@ -142,19 +150,17 @@ def _chosen(nodes: tuple[NodeStatistics, ...], room: int) -> list[NodeStatistics
     return [node for node in nodes if node.name in names]
 
 
-def _cells(node: NodeStatistics, rate: float) -> tuple[Text, ...]:
-    handled = max(node.received, node.sent)
+def _cells(node: NodeStatistics, rate: float, queue: Text) -> tuple[Text, ...]:
     return (
         Text(line(node.name)),
-        Text(node.state, style=_STATES.get(node.state, "")),
-        Text(figure(handled)),
+        Text(f"{node.state:<8}", style=_STATES.get(node.state, "")),
+        Text(figure(max(node.received, node.sent))),
         Text(figure(rate)),
         Text(figure(node.in_flight)),
+        queue,
+        Text(figure(node.skipped)),
+        Text(figure(node.failed), style="bold red" if node.failed else ""),
     )
-
-
-def _losses(node: NodeStatistics) -> tuple[Text, Text]:
-    return Text(figure(node.skipped)), Text(figure(node.failed), style="bold red" if node.failed else "")
 
 
 def _fullest(statistics: Statistics) -> Mapping[str, EdgeStatistics]:
@@ -252,7 +258,7 @@ class _Held:
                 self._show(text[:end])
 
 
-class _Printed(io.TextIOBase):
+class _Printed:
     """Stands for standard output or standard error while the table is there."""
 
     def __init__(self, stream: TextIO, held: _Held) -> None:
@@ -263,14 +269,11 @@ class _Printed(io.TextIOBase):
         self._held.add(text)
         return len(text)
 
+    def writelines(self, texts: Iterable[str]) -> None:
+        self._held.add("".join(texts))
+
     def flush(self) -> None:
         """The table's next refresh shows it."""
-
-    def isatty(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -42,7 +42,7 @@ class Order:
     @property
     def name(self) -> str:
         """What the run of this file is called."""
-        return "stdin" if self.file == STDIN else Path(self.file).stem
+        return "standard input" if self.file == STDIN else self.file
 
 
 @contextlib.contextmanager

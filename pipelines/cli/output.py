@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from .. import errors
 from ..errors import GraphError, Problem
 
 __all__ = [
@@ -58,9 +59,8 @@ def message(reason: BaseException) -> str:
 
 
 def shortened(value: object, limit: int = 200) -> str:
-    """The representation of a value in one line of at most ``limit`` characters."""
-    text = line(told(value)[: limit + 1])
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """About ``limit`` characters of the representation of a value, in one line."""
+    return line(errors.shortened(value, limit=limit))
 
 
 def put(text: str) -> None:

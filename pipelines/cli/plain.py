@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from ..statistics import Report
-from .output import message, told
+from .output import told
 
 __all__ = ["json_line", "json_report"]
 
@@ -27,13 +26,8 @@ def json_line(value: Any, *, ascii_only: bool = False) -> str:
 
 
 def json_report(report: Report) -> str:
-    """``report.to_dict()`` as JSON; that items and errors cannot be represented spoils nothing."""
-    data = dataclasses.replace(report, failures=(), error=None).to_dict()
-    data["failures"] = [
-        {"node": f.node, "item": told(f.item), "error": told(f.error), "attempts": f.attempts} for f in report.failures
-    ]
-    data["error"] = None if report.error is None else message(report.error)
-    return _dumped(data, True)
+    """``report.to_dict()`` as one line of JSON."""
+    return _dumped(report.to_dict(), True)
 
 
 def _dumped(value: Any, ascii_only: bool) -> str:

@@ -18,7 +18,7 @@ from ..statistics import Report
 from .loading import Order, importable, load
 from .logs import shown_logs
 from .options import AsJson, Assignments, Coros, File, Trace
-from .output import refuse
+from .output import error, refuse, shortened
 from .progress import Lines, Recent, Silent, View, watch
 
 __all__ = ["run"]
@@ -46,8 +46,8 @@ def run(
 ) -> None:
     """Run the graph in FILE to its end.
 
-    What it does is shown while it runs, and summed up at the end. The first Ctrl-C (or SIGTERM) stops the sources and lets what is inside go through, the second
-    aborts, the third kills.
+    What it does is shown while it runs, and summed up at the end. The first Ctrl-C (or SIGTERM) stops
+    the sources and lets what is inside go through, the second aborts, the third kills.
 
     The exit status is 0, also when items failed that the graph skips or routes; 1 when the run
     failed; 2 for a graph that is wrong; 130 after Ctrl-C.
@@ -86,6 +86,10 @@ class _Run:
             view = Silent() if self.quiet or self.as_json else _view(interval)
             try:
                 return asyncio.run(self._watched(view))
+            except SystemExit as end:
+                # Its status would say how the run went, of which a coro that leaves knows nothing.
+                error(f"error: a coro called sys.exit({shortened(end.code)}), which ended the run at once")
+                raise typer.Exit(FAILED) from None
             finally:
                 view.close()
 

@@ -18,6 +18,7 @@ from .output import duration, error, figure, line, message, plural, put, shorten
 __all__ = ["tell_error", "tell_summary"]
 
 _FAILURES_TOLD = 5
+_ITEM_LENGTH = 80
 _WIDE = 200
 """Columns of a table that goes to a file or a pipe."""
 
@@ -65,7 +66,7 @@ def _tell_failures(report: Report) -> None:
 def _failure(failed: FailedItem) -> str:
     tried = f" after {failed.attempts} attempts" if failed.attempts > 1 else ""
     why = line(f"{type(failed.error).__name__}: {message(failed.error)}")
-    return f"{line(failed.node)}: {why}{tried}, item {shortened(failed.item)}"
+    return f"{line(failed.node)}: {why}{tried}, item {shortened(failed.item, _ITEM_LENGTH)}"
 
 
 def tell_error(reason: BaseException, *, trace: bool) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 import yaml
 
@@ -90,9 +90,6 @@ def _scalar(text: str) -> Any:
 class _Loader(yaml.SafeLoader):
     """A safe loader that reads scalars as YAML 1.2 does and notes duplicate keys."""
 
-    # The resolvers are looked up on the class, and must not be those of the base class.
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
-
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.repeated: list[Problem] = []
@@ -129,6 +126,7 @@ _PLAIN = {
 }
 """How unquoted scalars look that are no text, by the characters with which they begin."""
 
+_Loader.yaml_implicit_resolvers = {}  # instead of the base class's, which would be added to
 for _tag, (_pattern, _first) in _PLAIN.items():
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
