@@ -98,6 +98,16 @@ async def test_the_first_readme_works_word_for_word(capsys: pytest.CaptureFixtur
     check_pairs(capsys.readouterr().out)
 
 
+def test_importing_a_demo_starts_nothing() -> None:
+    code = (
+        "import threading, demos.client, demos.embed, demos.readme_demo, demos.server; print(threading.active_count())"
+    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert (result.stdout, result.stderr) == ("1\n", "")
+
+
 # The graph inside a web application.
 
 
