@@ -85,7 +85,8 @@ class _Signals:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        while self._before:
+            number, handler = self._before.popitem()
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _handle(self, *_: object) -> None:
@@ -93,6 +94,7 @@ class _Signals:
         if self._on_signal is not None:
             self._on_signal(self._count)
         if self._count > 2:
+            self.__exit__()  # now, as asyncio looks for its own handler when it is interrupted
             raise KeyboardInterrupt
         # Whatever code the signal has interrupted, its context is not that of the commands.
         self._loop.call_soon_threadsafe(self._obey, self._count, context=self._context)

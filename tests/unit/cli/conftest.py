@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,12 +119,25 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
+@contextlib.contextmanager
+def without_pytest_logging() -> Iterator[None]:
+    """The command line shows what is logged unless the program has configured logging, as pytest has."""
+    root = logging.getLogger()
+    handlers = root.handlers
+    root.handlers = [each for each in handlers if not type(each).__module__.startswith("_pytest.")]
+    try:
+        yield
+    finally:
+        root.handlers = handlers
+
+
 @pytest.fixture
 def command(here: Path) -> Command:
     """Calls ``pipelines`` with some arguments, inside this process."""
 
     def call(*arguments: str, stdin: str | bytes | None = None) -> Result:
-        result = CliRunner().invoke(app, list(arguments), input=stdin)
+        with without_pytest_logging():
+            result = CliRunner().invoke(app, list(arguments), input=stdin)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Result(result.exit_code, result.stdout, result.stderr)

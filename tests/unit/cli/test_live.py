@@ -4,12 +4,13 @@ import io
 import re
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipelines import Statistics
-from pipelines.cli import live
+from pipelines.cli import live, main
 from pipelines.cli.live import LiveTable
 from pipelines.cli.progress import Moment
 from pipelines.statistics import EdgeStatistics, NodeStatistics
@@ -245,6 +246,41 @@ def test_output_that_goes_elsewhere_is_not_touched(monkeypatch: pytest.MonkeyPat
     sys.stdout.write("one\n")
     assert elsewhere.getvalue() == "one\n"
     table.close()
+
+
+def test_a_run_on_a_terminal_shows_the_table_and_then_the_summary(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = attach(monkeypatch)
+    (here / "t_slow.py").write_text(SLOW)
+    assert main(["run", "graph.json", "--set", "inp.args.n=9", "--coros", "t_slow", "--collect", "out"]) == 0
+    seen = terminal.lines()
+    table = max(number for number, each in enumerate(seen) if each.endswith("skipped  failed"))
+    summary = next(number for number, each in enumerate(seen) if "graph.json: completed after" in each)
+    assert table < summary
+    assert seen[table + 1].split()[:2] == ["inp", "ended"]
+    assert seen[-9:] == [f'"{2 * number}"' for number in range(9)]
+
+
+def test_a_terminal_that_cannot_redraw_gets_lines(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = attach(monkeypatch)
+    monkeypatch.setenv("TERM", "dumb")
+    (here / "t_slow.py").write_text(SLOW)
+    assert main(["run", "graph.json", "--coros", "t_slow", "--interval", "0.01"]) == 0
+    assert "  running  in 3 (" in terminal.text
+    assert "\x1b" not in terminal.raw
+
+
+SLOW = """
+import asyncio
+import sys
+import t_coros
+
+async def plain(self, q_elt, suffix=""):
+    while "running" not in sys.stderr.raw:
+        await asyncio.sleep(0.001)
+    return f"{q_elt[0]}{suffix}"
+
+t_coros.plain = plain
+"""
 
 
 @pytest.mark.parametrize("keep", [True, False])
