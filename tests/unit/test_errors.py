@@ -41,7 +41,7 @@ MESSAGES = [
     (NodeError("rev"), "node 'rev' failed: failed"),
     (NodeError("rev", cause=ValueError("no")), "node 'rev' failed: ValueError: no"),
     (NodeError("rev", "x", cause=ValueError("no")), "node 'rev' failed on item 'x': ValueError: no"),
-    (NodeError("rev", ("x", 1), 3, cause=KeyError("k")), "node 'rev' failed on item ('x', 1) after 3 attempts: KeyError: 'k'"),
+    (NodeError("z", ("x", 1), 3, cause=KeyError(2)), "node 'z' failed on item ('x', 1) after 3 attempts: KeyError: 2"),
     (AlignmentError("z", {"a": 1, "b": 20}), "node 'z' zips upstreams of unequal length: 'a' had 1, 'b' had 20"),
     (StalledError(["'a' waits for 'b'", "'b' is paused"]), "the graph cannot move: 'a' waits for 'b'; 'b' is paused"),
     (LimitError("too_long", "the run took too long"), "the run took too long"),

@@ -15,7 +15,7 @@ async def reverse(self, q_elt, **args):
 
 def test_it_holds_what_belongs_to_its_node():
     processor = Processor("rev", reverse, {"n": 1}, {"sid": "s"}, inputs=("a",), outputs=("b", "c"))
-    assert (processor.name, processor.args, processor.processor_coro) == ("rev", {"n": 1}, reverse)
+    assert (processor.name, processor.processor_coro, dict(processor.args)) == ("rev", reverse, {"n": 1})
     assert processor.liason_queues == (("a",), ("b", "c"))
     assert (processor.input_queue, processor.output_queue, processor.outcome) == (None, None, None)
     assert repr(processor) == "<Processor 'rev', coro: reverse>"
