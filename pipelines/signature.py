@@ -157,18 +157,20 @@ def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
     signature = signature_of(function)
     if signature is None:
         return _UNKNOWN
-    parameters = list(signature.parameters.values())
-    by_kind = {kind: [p for p in parameters if p.kind is kind] for kind in inspect._ParameterKind}
-    only = by_kind[inspect.Parameter.POSITIONAL_ONLY]
-    both = by_kind[inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    named = [*only, *both, *by_kind[inspect.Parameter.KEYWORD_ONLY]]
+    by_kind: dict[Any, list[str]] = {}
+    for parameter in signature.parameters.values():
+        by_kind.setdefault(parameter.kind, []).append(parameter.name)
+    only = by_kind.pop(inspect.Parameter.POSITIONAL_ONLY, [])
+    varargs = by_kind.pop(inspect.Parameter.VAR_POSITIONAL, [])
+    varkw = by_kind.pop(inspect.Parameter.VAR_KEYWORD, [])
+    undefined = {p.name for p in signature.parameters.values() if p.default is p.empty}
     return {
-        "positional": tuple(p.name for p in (*only, *both)),
+        "positional": (*only, *by_kind.get(inspect.Parameter.POSITIONAL_OR_KEYWORD, [])),
         "positional_only": len(only),
-        "required": frozenset(p.name for p in named if p.default is p.empty),
-        "keyword_only": frozenset(p.name for p in by_kind[inspect.Parameter.KEYWORD_ONLY]),
-        "varargs": bool(by_kind[inspect.Parameter.VAR_POSITIONAL]),
-        "varkw": bool(by_kind[inspect.Parameter.VAR_KEYWORD]),
+        "required": frozenset(undefined.difference(varargs, varkw)),
+        "keyword_only": frozenset(by_kind.get(inspect.Parameter.KEYWORD_ONLY, [])),
+        "varargs": bool(varargs),
+        "varkw": bool(varkw),
     }
 
 

@@ -28,7 +28,9 @@ _LARGEST_INTEGER = 2**64 - 1
 _MOST_DIGITS = 21
 """The sign and the digits of the largest integer."""
 
-_MANY_DIGITS = re.compile(f"[0-9]{{{_MOST_DIGITS}}}")
+_MANY_DIGITS = re.compile(f"(?<![0-9])[0-9]{{{_MOST_DIGITS}}}")
+# The closing quote may be missing, so that there is never a reason to go back and try again.
+_TEXTS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _CONTAINERS = frozenset({dict, list, tuple})
 
@@ -58,7 +60,6 @@ def read_untrusted(
     limits = limits or Limits()
     table = _table(registry)
     plain = decode(data, limits)
-    _check_counts(plain, limits)
     inspect = _inspector(limits)
     parts = read_graph(plain, table, defaults=defaults, strict=True, name_length=limits.name_length, inspect=inspect)
     return assembled(parts)
@@ -78,7 +79,8 @@ def decode(data: GraphDict | str | bytes, limits: Limits | None = None) -> dict[
     """Turn what a stranger sent into plain JSON values, or refuse it.
 
     The result is made of dict, list, str, int, float, bool and None alone, shares nothing with
-    ``data``, is no larger and no deeper than ``limits`` say, and holds no text that cannot be encoded.
+    ``data``, has no more nodes and edges, is no larger and no deeper than ``limits`` say, and holds
+    no text that cannot be encoded.
 
     Raises:
         GraphError: With stable codes. Nothing else is raised for any ``data``.
@@ -93,6 +95,7 @@ def decode(data: GraphDict | str | bytes, limits: Limits | None = None) -> dict[
         found = _parsed(found, limits)
     if type(found) is not dict:
         _refuse("wrong_type", f"a graph is an object with nodes and graph, not {shown(found)}")
+    _check_counts(found, limits)
     _Walk(limits).over(found)
     # What was parsed here is nobody else's; what was given is copied, and becomes exactly what its JSON says.
     plain: dict[str, Any] = found if sent_as_text else json.loads(json.dumps(found))
@@ -131,6 +134,8 @@ class _NotFiniteError(ValueError):
 def _parsed(text: str, limits: Limits) -> Any:
     if len(text) > limits.bytes or (not text.isascii() and len(text.encode("utf-8", "replace")) > limits.bytes):
         _refuse_size(limits)
+    if _holds_more(text, limits.values):
+        _refuse("too_large", f"the graph holds more than {limits.values} values")
     # Asking about every integer takes as long as all the rest, so it is done only where it may matter.
     parse_int = _integer if _MANY_DIGITS.search(text) else None
     try:
@@ -145,6 +150,14 @@ def _parsed(text: str, limits: Limits) -> Any:
         _refuse("too_deep", f"lists and objects are nested more than {limits.depth} deep")
     except ValueError as error:
         _refuse("invalid_json", f"the text is not JSON: {str(error)[:200]}")
+
+
+def _holds_more(text: str, values: int) -> bool:
+    """Whether JSON text must hold more values, by its commas and brackets alone: reading them takes much longer."""
+    if sum(map(text.count, ",[{")) <= values:
+        return False
+    bare = _TEXTS.sub("", text)
+    return bare.count(",") > values or bare.count("[") + bare.count("{") > values
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -245,16 +258,18 @@ def _at(place: _Place) -> At:
     return tuple(reversed(steps))
 
 
-def _check_counts(plain: dict[str, Any], limits: Limits) -> None:
-    """Refuse what would take long to read, before it is read."""
+def _check_counts(found: dict[Any, Any], limits: Limits) -> None:
+    """Refuse too many nodes and edges, which is seen at a glance, before every value is looked at."""
     problems = Problems(PROBLEM_LIMIT)
-    nodes, graph = plain.get("nodes"), plain.get("graph")
-    if isinstance(nodes, dict) and len(nodes) > limits.nodes:
-        problems.add("too_many_nodes", ("nodes",), f"{len(nodes)} nodes are more than {limits.nodes}")
-    lists = {name: targets for name, targets in graph.items() if type(targets) is list} if type(graph) is dict else {}
-    routes = _routes(nodes) if type(nodes) is dict else []
+    nodes, graph = (part if type(part) is dict else {} for part in (found.get("nodes"), found.get("graph")))
+    for key, part in (("nodes", nodes), ("graph", graph)):
+        if len(part) > limits.nodes:
+            problems.add("too_many_nodes", (key,), f"{key} has {len(part)} nodes, more than {limits.nodes}")
+    problems.refuse()
+    lists = {name: targets for name, targets in graph.items() if type(targets) in (list, tuple)}
+    routes = _routes(nodes)
     edges = sum(map(len, lists.values())) + len(routes)
-    if edges > limits.edges or len(lists) > limits.edges:
+    if edges > limits.edges:
         problems.add("too_many_edges", ("graph",), f"{edges} edges are more than {limits.edges}")
     problems.refuse()
     incoming = Counter(target for targets in lists.values() for target in targets if type(target) is str)

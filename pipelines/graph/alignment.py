@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .model import Node
-from .problems import At, Problems, bare, shown
+from .problems import Problems, bare, shown
 from .wiring import chain_text
 
 __all__ = ["check_zips", "counted"]
 
-_MOST_EXPLAINED = 100
-"""Problems after which paths, each of which may be as long as the graph, are not looked for any more."""
+_MOST_EXPLAINED = 20
+"""Zips after which paths, each of which may be as long as the graph, are not looked for any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ def counted(nodes: Mapping[str, Node], order: Sequence[str]) -> set[str]:
 def check_zips(nodes: Mapping[str, Node], order: Sequence[str], problems: Problems) -> None:
     """Note every zip whose inputs cannot be paired by position."""
     origins: dict[str, _Origin] = {}
+    wrong: list[tuple[Node, str, str]] = []
     streams = sources = 0
     for name in order:
         node = nodes[name]
@@ -54,7 +55,7 @@ def check_zips(nodes: Mapping[str, Node], order: Sequence[str], problems: Proble
         if node.zips:
             pair = _unpairable([origins[upstream] for upstream in node.upstreams])
             if pair is not None:
-                _explain(nodes, origins, node, (node.upstreams[pair[0]], node.upstreams[pair[1]]), problems)
+                wrong.append((node, node.upstreams[pair[0]], node.upstreams[pair[1]]))
         # Failed items come as a stream of their own: positions on a route count failures.
         if node.keeps_stream and not node.feeders:
             origins[name] = _joined([origins[upstream] for upstream in node.upstreams])
@@ -62,6 +63,15 @@ def check_zips(nodes: Mapping[str, Node], order: Sequence[str], problems: Proble
             inputs = [origins[upstream] for upstream in (*node.upstreams, *node.feeders)]
             origins[name] = _Origin(1 << streams, _joined(inputs).sources)
             streams += 1
+    for count, (node, one, other) in enumerate(wrong):
+        if count < _MOST_EXPLAINED:
+            _explain(nodes, origins, node, (one, other), problems)
+        else:
+            problems.add("unaligned_zip", ("nodes", node.name), f"{_says(node)}: {bare(one)} and {bare(other)}")
+
+
+def _says(node: Node) -> str:
+    return f"node {shown(node.name)} zips two paths whose items do not correspond one to one"
 
 
 def _joined(inputs: Sequence[_Origin]) -> _Origin:
@@ -101,18 +111,13 @@ def _explain(
     pair: tuple[str, str],
     problems: Problems,
 ) -> None:
-    message = f"node {shown(zipping.name)} zips two paths whose items do not correspond one to one"
-    at: At = ("nodes", zipping.name)
-    if len(problems) >= _MOST_EXPLAINED:
-        problems.add("unaligned_zip", at, f"{message}: {' and '.join(map(bare, pair))}")
-        return
     shared = origins[pair[0]].sources & origins[pair[1]].sources
     paths = [_path(nodes, origins, upstream, shared & -shared) for upstream in pair]
     breaks = list(dict.fromkeys(name for path in paths for name in path[1:] if _starts_stream(nodes[name])))
     both = " and ".join(chain_text([*path, zipping.name]) for path in paths)
     where = ", ".join(map(bare, breaks[:5]))
     hint = f"positions change at {where}; set aggregate_inputs to false to take items as they come"
-    problems.add("unaligned_zip", at, f"{message}: {both}", hint)
+    problems.add("unaligned_zip", ("nodes", zipping.name), f"{_says(zipping)}: {both}", hint)
 
 
 def _starts_stream(node: Node) -> bool:

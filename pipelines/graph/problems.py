@@ -119,7 +119,8 @@ class Problems:
         """A hint that names the nearest of the right words, and all of them when they are few."""
         near = self._nearest(wrong, right) if isinstance(wrong, str) else []
         guess = f"did you mean {' or '.join(map(shown, near))}?" if near else ""
-        words = f"{what}: {', '.join(map(bare, right))}" if 0 < len(right) <= _LONGEST_LIST else ""
+        longest = _LONGEST_LIST if not guess else _LONGEST_LIST // 2
+        words = f"{what}: {', '.join(map(bare, right))}" if 0 < len(right) <= longest else ""
         return " ".join(part for part in (guess, words) if part)
 
     def _nearest(self, wrong: str, right: Collection[str]) -> list[str]:

@@ -42,6 +42,11 @@ async def step(self: Any, q_elt: Any, by: int = 1, anything: Any = None) -> None
 def free(self: Any, q_elt: Any, **args: Any) -> None: ...
 
 
+@REGISTRY.coro("many")
+def many(self: Any, q_elt: Any) -> Any:
+    yield q_elt
+
+
 @REGISTRY.coro("once")
 async def once(self: Any) -> None: ...
 
@@ -285,18 +290,26 @@ def test_p11_bytes() -> None:
 def test_p11_values() -> None:
     assert accepted(with_value([0] * 50), Limits(values=70))
     assert codes(with_value([0] * 50), Limits(values=50)) == {"too_large"}
+    assert codes(json.dumps(with_value([0] * 50)), Limits(values=50)) == {"too_large"}
+    assert codes(json.dumps(with_value([[]] * 40)), Limits(values=50)) == {"too_large"}
+    assert accepted(json.dumps(with_value('",{[\\' * 100)), Limits(values=50))
 
 
 def test_p11_nodes_and_edges() -> None:
     nodes = {f"n{number}": {"coro": "step" if number else "lines"} for number in range(5)}
     graph = {"nodes": nodes, "graph": {"n0": ["n1", "n2", "n3", "n4"]}}
     assert accepted(graph, Limits(nodes=5, edges=4, degree=4))
-    assert refusal(graph, Limits(nodes=4, edges=3)) == [("too_many_nodes", "nodes"), ("too_many_edges", "graph")]
+    assert refusal(graph, Limits(nodes=4)) == [("too_many_nodes", "nodes")]
+    assert refusal(graph, Limits(edges=3)) == [("too_many_edges", "graph")]
     assert refusal(graph, Limits(degree=3)) == [("too_many_edges", "graph.n0")]
     merged = {"nodes": nodes, "graph": {f"n{number}": ["n4"] for number in range(4)}}
     assert refusal(merged, Limits(degree=3)) == [("too_many_edges", "graph.n4")]
-    assert codes({"nodes": {"a": {}}, "graph": {f"x{number}": [] for number in range(9)}}, Limits(edges=8)) == {
-        "too_many_edges"
+    assert refusal({"nodes": {"a": {}}, "graph": {f"x{number}": [] for number in range(9)}}, Limits(nodes=8)) == [
+        ("too_many_nodes", "graph")
+    ]
+    assert codes({"nodes": [{}] * 9, "graph": {"a": 5, "b": [[]] * 3}}, Limits(nodes=8, edges=4)) == {
+        "wrong_type",
+        "unknown_node",
     }
 
 
@@ -422,6 +435,16 @@ def whole_graph(coro: str = "step", args: Any = None, edges: int = 4) -> dict[st
     }
 
 
+def long_way_to_wrong_zips() -> dict[str, Any]:
+    """Half of the nodes are a chain; the others zip its end with a generator behind it."""
+    names = [f"{number:03}" + "é" * 125 for number in range(192)]
+    chain, generator, zips = names[:128], names[128], names[129:192]
+    graph = {name: [below] for name, below in zip(chain, names[1:128], strict=False)}
+    graph |= {chain[-1]: [generator, *zips], generator: zips}
+    coros = {chain[0]: "lines", generator: "many"}
+    return {"nodes": {name: {"coro": coros.get(name, "step")} for name in names}, "graph": graph}
+
+
 SLOW: dict[str, Callable[[], Any]] = {
     "deep text": lambda: "[" * 100_000,
     "deep objects": lambda: '{"a":' * 50_000,
@@ -449,11 +472,16 @@ SLOW: dict[str, Callable[[], Any]] = {
     "wrong arguments": lambda: whole_graph(args={"by": "x", "anything": "y" * 200}),
     "everything allowed": lambda: whole_graph(args={"by": 3}),
     "circles": lambda: {**whole_graph(), "graph": {f"n{number}": [f"n{(number + 1) % 256}"] for number in range(256)}},
+    "wrong zips": long_way_to_wrong_zips,
     "large text": lambda: "x" * 10_000_000,
     "large bytes": lambda: b"x" * 10_000_000,
+    "many nodes": lambda: {"nodes": {str(number): {} for number in range(200_000)}, "graph": {}},
     "large list": lambda: with_value([0] * 1_000_000),
     "large argument": lambda: with_value("x" * 10_000_000),
     "spaces": lambda: " " * LIMITS.bytes,
+    "brackets in a text": lambda: '{"nodes":"' + "[" * 250_000 + '"}',
+    "quotes": lambda: '"' * LIMITS.bytes,
+    "escaped quotes": lambda: '{"nodes":["' + '\\"' * 120_000 + "[" * 20_000,
     "escapes": lambda: '{"nodes":"' + "\\u0041" * 40_000 + '"}',
     "not ascii": lambda: '{"nodes":"' + "é" * 120_000 + '"}',
 }
@@ -465,15 +493,15 @@ def test_p11_every_answer_comes_within_50_ms(name: str) -> None:
     read_untrusted(whole_graph(), REGISTRY)  # what is made once is made now
     gc.collect()
     seconds = []
-    for _ in range(3):  # the best of several attempts, for other work on the machine
-        begin = time.perf_counter()
+    for _ in range(3):  # the best of several attempts, in time of this thread alone: the machine may be busy
+        begin = time.thread_time()
         try:
             read_untrusted(data, REGISTRY)
         except GraphError:
             refused = True
         else:
             refused = False
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.thread_time() - begin)
         assert refused is (name != "everything allowed")
     measured_by_a_tracer = sys.gettrace() is not None
     assert min(seconds) < (1.0 if measured_by_a_tracer else 0.050)

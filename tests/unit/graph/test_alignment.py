@@ -130,14 +130,14 @@ def test_p3_thirty_chained_diamonds() -> None:
     assert caught.value.problems[1].message.count("->") == 120
 
 
-def test_p3_after_a_hundred_problems_paths_are_not_looked_for() -> None:
-    nodes: dict[str, Any] = {"s": SOURCE, "m": MANY} | {f"z{number}": STEP for number in range(120)}
-    zips = [f"z{number}" for number in range(120)]
+def test_p3_paths_are_looked_for_twenty_times() -> None:
+    zips = [f"z{number}" for number in range(25)]
+    nodes: dict[str, Any] = {"s": SOURCE, "m": MANY} | dict.fromkeys(zips, STEP)
     with pytest.raises(GraphError) as caught:
         Graph.parse({"nodes": nodes, "graph": {"s": ["m", *zips], "m": zips}})
     said = [problem.message for problem in caught.value.problems]
-    assert said[99].endswith("s -> z99 and s -> m -> z99")
-    assert said[100].endswith("one to one: s and m")
+    assert said[19].endswith("s -> z19 and s -> m -> z19")
+    assert said[20].endswith("one to one: s and m")
 
 
 def test_p3_many_sources_and_wide_zips_are_cheap() -> None:

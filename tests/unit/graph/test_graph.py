@@ -128,7 +128,7 @@ def _name(function: ast.expr) -> str:
 
 
 def test_large_graphs_are_read_quickly() -> None:
-    """256 nodes and 1,024 edges within 20 ms; the best of several attempts, for other work on the machine."""
+    """256 nodes and 1,024 edges within 20 ms; the best of several attempts, in time of this thread alone."""
     names = [f"n{number}" for number in range(256)]
     nodes = {name: {"coro": step if number >= 4 else source} for number, name in enumerate(names)}
     ahead = (4, 5, 6, 7, 8)
@@ -140,8 +140,8 @@ def test_large_graphs_are_read_quickly() -> None:
     assert len(Graph.parse({"nodes": merging, "graph": graph}).edges) == 1024
     seconds = []
     for _ in range(5):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         Graph.parse({"nodes": merging, "graph": graph})
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.thread_time() - begin)
     measured_by_a_tracer = sys.gettrace() is not None
     assert min(seconds) < (0.200 if measured_by_a_tracer else 0.020)
