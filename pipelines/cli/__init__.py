@@ -5,16 +5,17 @@ What a command needs besides the library - rich, PyYAML - is imported when the c
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
 
 from . import check, draw, nodes, run
-from .output import put
+from .output import INTERRUPTED, put
 
 __all__ = ["app", "main"]
 
@@ -24,8 +25,23 @@ app = typer.Typer(
     rich_markup_mode=None,  # help in plain text: it is there sooner, and names in usage errors are no markup
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, ending with the same status wherever Ctrl-C comes, also before anything runs."""
+
+    @functools.wraps(command)
+    def call(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
+    return call
+
+
 for _command in (run.run, check.check, draw.draw, nodes.nodes):
-    app.command()(_command)
+    app.command()(_interruptible(_command))
 
 
 def _show_version(wanted: bool) -> None:

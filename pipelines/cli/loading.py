@@ -95,9 +95,8 @@ def load(order: Order, *, names: bool = True, to_run: bool = False) -> Graph:
     problems = Problems()
     document = read_document(order.file, problems)
     assign(document, order.assignments, problems)
-    # Names that a broken module would have registered are not unknown: one problem is told, not two.
-    known = names and _imported(document, order, problems)
-    graph = _parsed(document, problems, TrustedNames() if known else None)
+    with contextlib.redirect_stdout(sys.stderr):  # what modules print when they are imported is no result
+        graph = _resolved(document, order, problems, names=names)
     _check_collect(order.collect, document, graph, problems)
     if graph is not None and to_run:
         _check_fed(graph, problems)
@@ -106,18 +105,20 @@ def load(order: Order, *, names: bool = True, to_run: bool = False) -> Graph:
     return graph
 
 
+def _resolved(document: Document, order: Order, problems: Problems, *, names: bool) -> Graph | None:
+    # Names that a broken module would have registered are not unknown: one problem is told, not two.
+    known = names and _imported(document, order, problems)
+    try:
+        return Graph.parse(document.graph, TrustedNames() if known else None, defaults=document.defaults)
+    except GraphError as refused:
+        problems.extend(refused.problems)
+        return None
+
+
 def _imported(document: Document, order: Order, problems: Problems) -> bool:
     modules = [(f"coros[{position}]", module) for position, module in enumerate(document.coros)]
     modules += [("--coros", module) for module in order.coros]
     return import_modules(modules, problems, trace=order.traceback)
-
-
-def _parsed(document: Document, problems: Problems, names: TrustedNames | None) -> Graph | None:
-    try:
-        return Graph.parse(document.graph, names, defaults=document.defaults)
-    except GraphError as refused:
-        problems.extend(refused.problems)
-        return None
 
 
 def _check_collect(collect: Iterable[str], document: Document, graph: Graph | None, problems: Problems) -> None:

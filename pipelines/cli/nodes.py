@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,7 +27,8 @@ def nodes(coros: Coros = None, as_json: AsJson = False, trace: Trace = False) ->
     """
     problems = Problems()
     with importable():
-        import_modules([("--coros", module) for module in coros or ()], problems, trace=trace)
+        with contextlib.redirect_stdout(sys.stderr):
+            import_modules([("--coros", module) for module in coros or ()], problems, trace=trace)
         try:
             problems.refuse()
         except GraphError as refused:

@@ -13,6 +13,8 @@ from ..errors import GraphError, Problem
 
 __all__ = [
     "BAD_INPUT",
+    "FAILED",
+    "INTERRUPTED",
     "duration",
     "error",
     "figure",
@@ -26,8 +28,8 @@ __all__ = [
     "told",
 ]
 
-BAD_INPUT = 2
-"""The exit status for a bad graph and for bad usage."""
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+"""The exit statuses: a run failed; the graph or the usage is wrong; Ctrl-C ended it."""
 
 
 def safe(text: str) -> str:

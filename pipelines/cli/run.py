@@ -18,13 +18,10 @@ from ..statistics import Report
 from .loading import Order, importable, load
 from .logs import shown_logs
 from .options import AsJson, Assignments, Coros, File, Trace
-from .output import error, refuse, shortened
+from .output import FAILED, INTERRUPTED, error, refuse, shortened
 from .progress import Lines, Recent, Silent, View, watch
 
 __all__ = ["run"]
-
-FAILED = 1
-INTERRUPTED = 130
 
 Collect = Annotated[
     list[str] | None,

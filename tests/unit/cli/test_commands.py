@@ -298,6 +298,21 @@ def test_a_module_that_leaves_the_program_is_a_problem(command: Command, here: P
     assert "module 't_leaves' cannot be imported: SystemExit: 0" in result.err
 
 
+@pytest.mark.parametrize("name", ["run", "check"])
+def test_ctrl_c_before_anything_runs(command: Command, here: Path, name: str) -> None:
+    (here / "t_waits.py").write_text("raise KeyboardInterrupt")
+    result = command(name, "graph.json", "--coros", "t_waits")
+    assert (result.status, result.out, result.err) == (130, "", "")
+
+
+@pytest.mark.parametrize("arguments", [["run", "graph.json"], ["check", "graph.json"], ["nodes"]])
+def test_what_modules_print_spoils_no_document(command: Command, here: Path, arguments: list[str]) -> None:
+    (here / "t_talks.py").write_text("print('hello')")
+    result = command(*arguments, "--coros", "t_talks", "--json")
+    assert (result.status, result.err) == (0, "hello\n")
+    json.loads(result.out)
+
+
 def test_broken_files_are_told_with_their_lines(command: Command, here: Path) -> None:
     (here / "a.yaml").write_text("nodes:\n  a: {coro: x}\n  a: {coro: y}\ngraph: [\n")
     result = command("run", "a.yaml")
