@@ -17,9 +17,10 @@ import gc
 import inspect
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, cast
 
 import hypothesis
 import pytest
@@ -29,6 +30,8 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 # Threads of tools that watch a test from outside.
 FOREIGN_THREADS = ("pytest_timeout ", "pydevd.", "debugpy.", "Profiler", "IPythonHistorySavingThread")
 
+SECONDS_TO_NEXT_INTERRUPTION = 10.0
+
 hypothesis.settings.register_profile(
     "gate",
     deadline=None,  # a slow machine is no failure
@@ -37,6 +40,29 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("explore", hypothesis.settings.get_profile("gate"), derandomize=False)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+
+class TimedOut(BaseException):
+    """A test took too long; nothing that catches exceptions, or pytest's own failures, may catch this."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(settings: Any) -> Generator[None, object, object]:
+    """Interrupt a slow test for good: Hypothesis takes a failure for one more example, and goes on to shrink it."""
+    result = yield
+    if settings.method == "signal":
+        fail = cast("Callable[[int, object], None]", signal.getsignal(signal.SIGALRM))
+
+        def interrupt(number: int, frame: object) -> None:
+            # Whatever swallows the first exception meets another one.
+            signal.setitimer(signal.ITIMER_REAL, SECONDS_TO_NEXT_INTERRUPTION)
+            try:
+                fail(number, frame)
+            except pytest.fail.Exception as error:
+                raise TimedOut(str(error)) from None
+
+        signal.signal(signal.SIGALRM, interrupt)
+    return result
 
 
 def pytest_collection_finish() -> None:

@@ -128,6 +128,38 @@ def test_virtual_time_is_for_coroutine_tests(checked: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*the mark virtual_time is for coroutine tests*"])
 
 
+SLOW = """
+import time
+import pytest
+from hypothesis import given, strategies as st
+
+@pytest.mark.timeout(0.3)
+@given(st.integers())
+def test_shrinking(n):
+    while True:
+        time.sleep(0.01)
+
+@pytest.mark.timeout(0.3)
+def test_stubborn():
+    try:
+        time.sleep(60)
+    except BaseException:
+        time.sleep(60)
+
+def test_next():
+    pass
+"""
+
+
+def test_a_timeout_ends_a_test_whatever_it_catches(checked: pytest.Pytester) -> None:
+    conftest = checked.path / "conftest.py"
+    conftest.write_text(conftest.read_text().replace("INTERRUPTION = 10.0", "INTERRUPTION = 0.3"))
+    (checked.path / "tests/test_slow.py").write_text(SLOW)
+    result = checked.runpytest_subprocess()
+    result.assert_outcomes(failed=2, passed=1)
+    result.stdout.fnmatch_lines(["E*TimedOut: Timeout (>0.3s)*", "E*TimedOut: Timeout (>0.3s)*"])
+
+
 def test_unknown_marks_are_refused(checked: pytest.Pytester) -> None:
     (checked.path / "tests/test_bad.py").write_text(
         "import pytest\n\n@pytest.mark.sloow\ndef test_plain():\n    pass\n"
