@@ -19,6 +19,7 @@ __all__ = ["tell_error", "tell_summary"]
 
 _FAILURES_TOLD = 5
 _ITEM_LENGTH = 80
+_MOST_NODES = 200
 _WIDE = 200
 """Columns of a table that goes to a file or a pipe."""
 
@@ -33,11 +34,23 @@ def tell_summary(report: Report) -> None:
     )
     sys.stdout.flush()
     console = console_on(sys.stdout, None if sys.stdout.isatty() else _WIDE)
-    console.print(_table(statistics.nodes, report.elapsed))
+    nodes = _chosen(statistics.nodes)
+    console.print(_table(nodes, report.elapsed))
+    if len(nodes) < len(statistics.nodes):
+        put(f"... and {plural(len(statistics.nodes) - len(nodes), 'node')} more; --json tells of all")
     for edge in statistics.edges:
         if edge.dropped:
             put(f"{plural(edge.dropped, 'item')} dropped from {line(edge.upstream)} to {line(edge.downstream)}")
     _tell_failures(report)
+
+
+def _chosen(nodes: tuple[NodeStatistics, ...]) -> tuple[NodeStatistics, ...]:
+    """As many nodes as one can read about, in their order; first of all those that lost items."""
+    if len(nodes) <= _MOST_NODES:
+        return nodes
+    by_loss = sorted(nodes, key=lambda node: not (node.failed or node.skipped))
+    names = {node.name for node in by_loss[:_MOST_NODES]}
+    return tuple(node for node in nodes if node.name in names)
 
 
 def _table(nodes: tuple[NodeStatistics, ...], elapsed: float) -> Table:

@@ -147,6 +147,18 @@ def test_the_first_failures_are_told(command: Command, graph: Write) -> None:
     assert [line.rpartition(" after ")[2] for line in lines[7:]] == [f"2 attempts, item {n}" for n in range(5)]
 
 
+def test_of_very_many_nodes_those_that_lost_items_are_told_first(command: Command, graph: Write) -> None:
+    names = ["inp", *(f"n{number}" for number in range(999))]
+    many: dict[str, Any] = {name: {"coro": "t.double"} for name in names}
+    many["inp"] = {"coro": "t.numbers"}
+    many["n998"] = {"coro": "t.double", "args": {"skip_at": 0}}
+    result = command("run", graph(nodes=many, graph=dict(zip(names, ([name] for name in names[1:]), strict=False))))
+    rows = result.out.splitlines()[3:]
+    assert result.status == 0
+    assert [row.split()[0] for row in rows] == [*names[:199], "n998", "..."]
+    assert rows[-1] == "... and 800 nodes more; --json tells of all"
+
+
 def test_dropped_items_are_told(command: Command, graph: Write) -> None:
     file = graph(nodes=nodes(inp={"args": {"n": 500}}, dbl={"properties": {"overflow": "drop_new", "queue_size": 1}}))
     result = command("run", file)
