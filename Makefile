@@ -33,7 +33,7 @@ docs: $(VENV)/installed-dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 
 bench: $(VENV)/installed-bench
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --quick
 
 clean:
 	rm -rf $(VENV) build dist docs/_build htmlcov results .coverage .coverage.* *.egg-info
@@ -52,8 +52,8 @@ $(VENV)/installed-dev: pyproject.toml | $(VENV)/made
 	@touch $@ $(VENV)/installed-demos
 
 $(VENV)/installed-bench: pyproject.toml | $(VENV)/made
-	$(PIP) --editable '.[bench,demos]'
-	@touch $@ $(VENV)/installed-demos
+	$(PIP) --editable '.[bench]'
+	@touch $@
 
 $(VENV)/made:
 	@for python in $(PYTHON); do \
