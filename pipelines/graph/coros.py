@@ -49,9 +49,12 @@ class Resolver:
             return lambda name: coro_map(name)
         raise TypeError(f"coro_map is a callable, a mapping or a registry, not {shown(coro_map)}")
 
-    def find(self, coro: Any, at: At) -> Callable[..., Any] | None:
-        """The function that ``coro`` stands for, or None after noting why there is none."""
-        if self._strict and not isinstance(coro, str):
+    def find(self, coro: Any, at: At, *, own: bool = False) -> Callable[..., Any] | None:
+        """The function that ``coro`` stands for, or None after noting why there is none.
+
+        From strangers only names are taken, unless it is the program's ``own``.
+        """
+        if self._strict and not own and not isinstance(coro, str):
             self._problems.add("wrong_type", at, f"{at[-1]} must be the name of a function, not {shown(coro)}")
             return None
         try:

@@ -230,7 +230,8 @@ class _Reader:
         at: At = ("nodes", draft.name, "properties", key)
         if key in draft.written:
             wanted = draft.values.get(key)
-            function = None if wanted is None else self.resolver.find(wanted, at)
+            own = wanted is self.shared.get(key)
+            function = None if wanted is None else self.resolver.find(wanted, at, own=own)
         if function is not None:
             check_lifecycle(function, at, self.problems)
         return function

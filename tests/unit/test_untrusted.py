@@ -158,6 +158,14 @@ def test_p11_the_programs_own_defaults_hold() -> None:
     ]
 
 
+def test_p11_the_programs_own_defaults_may_hold_functions() -> None:
+    async def opened(self: Any) -> None: ...
+
+    graph = read_untrusted(two(setup="once"), REGISTRY, defaults={"setup": opened, "cleanup": "once"})
+    assert [node.setup for node in graph.nodes.values()] == [opened, once]
+    assert [node.cleanup for node in graph.nodes.values()] == [once, once]
+
+
 @pytest.mark.parametrize("name", ["__proto__", "<img src=x onerror=alert(1)>", "größe", '"]; drop'], ids=ascii)
 def test_p11_hostile_names_are_just_names(name: str) -> None:
     graph = read_untrusted({"nodes": {name: {"coro": "lines"}}, "graph": {name: None}}, REGISTRY)
