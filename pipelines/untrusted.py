@@ -32,6 +32,7 @@ _MANY_DIGITS = re.compile(f"(?<![0-9])[0-9]{{{_MOST_DIGITS}}}")
 # The closing quote may be missing, so that there is never a reason to go back and try again.
 _TEXTS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
+_BRACKETS = re.compile(r"[\[\]{}]")
 _CONTAINERS = frozenset({dict, list, tuple})
 
 
@@ -110,6 +111,10 @@ def _refuse_size(limits: Limits) -> NoReturn:
     _refuse("too_large", f"the graph has more than {limits.bytes} bytes")
 
 
+def _refuse_depth(limits: Limits) -> NoReturn:
+    _refuse("too_deep", f"lists and objects are nested more than {limits.depth} deep")
+
+
 def _text(data: bytes | bytearray | memoryview, limits: Limits) -> str:
     if memoryview(data).nbytes > limits.bytes:
         _refuse_size(limits)
@@ -134,8 +139,8 @@ class _NotFiniteError(ValueError):
 def _parsed(text: str, limits: Limits) -> Any:
     if len(text) > limits.bytes or (not text.isascii() and len(text.encode("utf-8", "replace")) > limits.bytes):
         _refuse_size(limits)
-    if _holds_more(text, limits.values):
-        _refuse("too_large", f"the graph holds more than {limits.values} values")
+    if sum(map(text.count, ",[{")) > limits.values:
+        _skim(_TEXTS.sub("", text), limits)
     # Asking about every integer takes as long as all the rest, so it is done only where it may matter.
     parse_int = _integer if _MANY_DIGITS.search(text) else None
     try:
@@ -147,17 +152,27 @@ def _parsed(text: str, limits: Limits) -> Any:
     except _NotFiniteError as error:
         _refuse("not_finite", f"{error.args[0]} is not JSON")
     except RecursionError:
-        _refuse("too_deep", f"lists and objects are nested more than {limits.depth} deep")
+        _refuse_depth(limits)
     except ValueError as error:
         _refuse("invalid_json", f"the text is not JSON: {str(error)[:200]}")
 
 
-def _holds_more(text: str, values: int) -> bool:
-    """Whether JSON text must hold more values, by its commas and brackets alone: reading them takes much longer."""
-    if sum(map(text.count, ",[{")) <= values:
-        return False
-    bare = _TEXTS.sub("", text)
-    return bare.count(",") > values or bare.count("[") + bare.count("{") > values
+def _skim(bare: str, limits: Limits) -> None:
+    """Refuse JSON text that must be too deep or hold too much, by what is outside of its texts: commas and brackets.
+
+    Reading it all would take several times longer.
+    """
+    depth = 0
+    for seen, bracket in enumerate(_BRACKETS.finditer(bare)):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > limits.depth:
+            _refuse_depth(limits)
+        if seen > 2 * limits.values:
+            break
+    else:
+        if bare.count(",") <= limits.values:
+            return
+    _refuse("too_large", f"the graph holds more than {limits.values} values")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -284,6 +284,18 @@ def test_p11_depth() -> None:
     assert accepted(with_value(nested(29)), Limits(depth=33))
 
 
+@pytest.mark.parametrize("depth", [33, 500, 5_000, 30_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
+def test_p11_deep_text(opening: str, closing: str, depth: int) -> None:
+    assert codes('{"nodes":' + opening * depth + "1" + closing * depth + ',"graph":{}}') == {"too_deep"}
+
+
+def test_p11_deep_text_without_end() -> None:
+    assert codes("[" * 100_000) == {"too_deep"}
+    assert codes('{"a":' * 50_000) == {"too_deep"}
+    assert codes('{"a": "' + "[" * 100_000) == {"invalid_json"}
+
+
 def test_p11_bytes() -> None:
     text = json.dumps(with_value("x" * 1000))
     exact = len(text)
