@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines import InputProcessor, Plumber, Processor
+from pipelines.graph import Properties
 from pipelines.testing import feed
 from tests.unit.graphs import line, node, same
 
@@ -14,7 +15,8 @@ async def reverse(self, q_elt, **args):
 
 
 def test_it_holds_what_belongs_to_its_node():
-    processor = Processor("rev", reverse, {"n": 1}, {"sid": "s"}, inputs=("a",), outputs=("b", "c"))
+    processor = Processor("rev", reverse, {"n": 1}, {"sid": "s"}, ("a",), ("b", "c"), Properties(rate=5))
+    assert processor.properties.rate == 5
     assert (processor.name, processor.processor_coro, dict(processor.args)) == ("rev", reverse, {"n": 1})
     assert processor.liason_queues == (("a",), ("b", "c"))
     assert (processor.input_queue, processor.output_queue, processor.outcome) == (None, None, None)

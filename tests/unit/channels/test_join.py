@@ -80,7 +80,7 @@ class TestZip:
         inbox.channels[0].close()
         all_of(inbox)
         assert inbox.surplus("z") is None, "the longer one may still be going on"
-        assert (len(inbox.channels[1]), told) == (0, [1])
+        assert (inbox.channels[1].qsize(), told) == (0, [1])
         inbox.channels[1].push("E")
         inbox.channels[1].close()
         assert inbox.surplus("z") == {"a": 2, "b": 5}
@@ -88,7 +88,7 @@ class TestZip:
     def test_no_surplus_before_any_has_ended(self):
         inbox = join(channels("", "ABCD"), "z", zips=True)
         assert inbox.surplus("z") is None
-        assert len(inbox.channels[1]) == 4
+        assert inbox.channels[1].qsize() == 4
 
 
 class TestMerge:
@@ -112,7 +112,7 @@ class TestMerge:
         items = [item for (item,) in lent]
         assert (count, len(items)) == (2, 2)
         inbox.repay(1, [(items[1],)])
-        assert sum(map(len, inbox.channels)) == 5
+        assert sum(channel.qsize() for channel in inbox.channels) == 5
 
     def test_nobody_starves(self):
         inbox = join(channels("aaaaaaaaa", "A"), "z", zips=False)

@@ -108,6 +108,21 @@ class TestOrder:
         report = await Plumber(line(inp=feed([3, 2, 1]), n=n, out=same)).run(collect=["out"])
         assert report.outputs["out"] == [3, 1]
 
+    @pytest.mark.parametrize("queue_size", [1, 2])
+    @pytest.mark.parametrize("on_error", ["skip", "fail"])
+    async def test_p6_results_that_take_no_room_need_none(self, queue_size, on_error):
+        async def n(self, q_elt):
+            if q_elt[0] % 5 == 0:
+                await asyncio.sleep(1)
+                return q_elt[0]
+            if on_error == "skip":
+                raise ValueError
+            return SKIP
+
+        out = node(sleeper(0.3), queue_size=queue_size, concurrency=1)
+        report = await Plumber(line(inp=feed(range(20)), n=node(n, on_error=on_error), out=out)).run(collect=["out"])
+        assert report.outputs["out"] == [0, 5, 10, 15]
+
     @pytest.mark.parametrize("suspends", [True, False])
     async def test_p2_a_mix_of_calls_that_suspend_and_calls_that_do_not(self, suspends):
         async def n(self, q_elt):
