@@ -11,8 +11,9 @@ import uuid
 from collections.abc import Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .graph.model import Properties
 from .types import Coro
 
 __all__ = ["InputProcessor", "Processor"]
@@ -27,6 +28,7 @@ class Processor:
     Attributes:
         name: The node's name in the dict.
         args: The keyword arguments of the coro, read-only.
+        properties: The node's properties, each given or default.
         env_vars: The mapping given to `Plumber`, the same object for all nodes.
         processor_coro: The function that runs for each item; None for a source fed by the program.
         liason_queues: The incoming and the outgoing channels, as two tuples.
@@ -42,10 +44,12 @@ class Processor:
         env_vars: Mapping[str, Any],
         inputs: tuple[Any, ...] = (),
         outputs: tuple[Any, ...] = (),
+        properties: Properties = Properties(),  # noqa: B008 - frozen
     ) -> None:
         self.name = name
         self.args = MappingProxyType(dict(args))
         self.env_vars = env_vars
+        self.properties = properties
         self.processor_coro = coro
         self.liason_queues = (inputs, outputs)
         self.input_queue: Any = None
@@ -56,6 +60,11 @@ class Processor:
     def uuid(self) -> str:
         """A random identifier of this node in this run."""
         return str(uuid.uuid4())
+
+    if TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Coros may keep anything here."""
 
     def __getattr__(self, name: str) -> Any:
         # Only called for what is not set. `env_vars` itself may be missing while unpickling.

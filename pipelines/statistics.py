@@ -202,7 +202,7 @@ class Report:
     name: str
     state: Literal["completed", "failed", "stopped", "aborted"]
     statistics: Statistics
-    outputs: Mapping[str, list[Any]] = field(default_factory=dict)
+    outputs: dict[str, list[Any]] = field(default_factory=dict)
     failures: tuple[FailedItem, ...] = ()
     error: BaseException | None = None
 

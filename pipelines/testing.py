@@ -14,6 +14,7 @@ Example:
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import selectors
 import threading
@@ -50,7 +51,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self.time
 
     def _jump(self, seconds: float) -> None:
-        self._now += seconds
+        # The smallest step there is, at least: adding very little to a float may add nothing.
+        self._now = max(self._now + seconds, math.nextafter(self._now, math.inf))
 
 
 class FuzzLoop(VirtualTimeLoop):

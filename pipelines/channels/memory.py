@@ -88,9 +88,6 @@ class MemoryChannel:
         state = " closed" if self.closed else ""
         return f"<MemoryChannel {self.upstream}->{self.downstream} {len(self.items)}/{self.capacity}{state}>"
 
-    def __len__(self) -> int:
-        return len(self.items) - self.tombs + self.lent
-
     # The words of asyncio.Queue, for those who look at a liason queue.
 
     @property
@@ -100,23 +97,23 @@ class MemoryChannel:
 
     def qsize(self) -> int:
         """Items inside."""
-        return len(self)
+        return len(self.items) - self.tombs + self.lent
 
     def empty(self) -> bool:
         """Whether nothing is inside."""
-        return not len(self)
+        return not self.qsize()
 
     def full(self) -> bool:
         """Whether a writer has to wait."""
-        return len(self) >= self.capacity
+        return self.qsize() >= self.capacity
 
     # The writer's end.
 
     def _free(self) -> int:
-        return self.capacity - len(self)
+        return self.capacity - self.qsize()
 
     def _push_lossy(self, item: Any) -> None:
-        if len(self) < self.capacity:
+        if self.qsize() < self.capacity:
             self.items.append(item)
         elif self.overflow == "drop_old":
             self._lose_oldest()
@@ -152,7 +149,7 @@ class MemoryChannel:
 
     def see_peak(self) -> None:
         """Note how many items are inside; right before a take there are as many as there ever were."""
-        self.peak = max(self.peak, len(self))
+        self.peak = max(self.peak, self.qsize())
 
     def lend(self, count: int) -> list[Any]:
         """Hand out the ``count`` oldest items, all of them plain; `repay` settles it."""

@@ -55,7 +55,7 @@ class Assembly:
     def _processor(self, node: Node, env_vars: Mapping[str, Any]) -> Processor:
         inputs, outputs = tuple(self.incoming[node.name]), tuple(self.outgoing[node.name])
         make = InputProcessor if node.is_source else Processor
-        return make(node.name, node.function, node.args, env_vars, inputs, outputs)
+        return make(node.name, node.function, node.args, env_vars, inputs, outputs, node.properties)
 
     def matrix(self) -> list[list[MemoryChannel | None]]:
         """The channels as a matrix: row and column are positions in ``nodes``."""

@@ -105,6 +105,8 @@ class Attempts:
 
     def _judge(self, error: BaseException) -> BaseException:
         """The failure of an attempt, to be dealt with here; what ends the run is raised."""
+        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+            raise error
         task: Any = asyncio.current_task()
         timed_out = self.watchdog is not None and self.watchdog.stop(task)
         if self._run.scheduler.aborting:
@@ -114,8 +116,6 @@ class Attempts:
                 raise NodeError(self._node.name, cause=error) from error
             if timed_out:
                 return TimeoutError(f"no result within {self._node.properties.timeout} seconds")
-        elif isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
-            raise error
         elif not isinstance(error, Exception):
             raise NodeError(self._node.name, cause=error) from error
         return error

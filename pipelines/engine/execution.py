@@ -230,6 +230,8 @@ class Execution:
 
     def collect(self, sink: str, collected: Collected) -> None:
         """Keep the results of ``sink`` for the report."""
+        if self.done.done():  # stopped before the start: there is nothing, and the report says so
+            self.done.result().outputs[sink] = collected.items
         if sink in self.collected:
             return
         self.collected[sink] = collected

@@ -48,4 +48,4 @@ class OutputQueue:
 
     def qsize(self) -> int:
         """Entries in the fullest downstream channel."""
-        return max((len(channel) for channel in self._source.processor.liason_queues[1]), default=0)
+        return max((channel.qsize() for channel in self._source.processor.liason_queues[1]), default=0)

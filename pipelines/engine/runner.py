@@ -50,7 +50,7 @@ class Runner:
         "_quick_loop",
         "_ready",
         "_scheduler",
-        "_starting",
+        "_helpers",
         "_steps",
         "_turns",
         "_width",
@@ -106,7 +106,7 @@ class Runner:
         self._ready = node.setup is None
         self._steps: int | None = None  # None: not paused; else how many calls may still start
         self._width = 0  # how many helpers to start at once; 0 while calls do not suspend
-        self._starting = 0  # helpers that were started and have not come to run yet
+        self._helpers = 0  # tasks that work on this node besides the driver
 
     # What the channels and the program say.
 
@@ -186,8 +186,8 @@ class Runner:
             self.outbox.flush()
         if self._turns is not None:
             self._turns.call_next()
-        if self._width and not self.in_flight and not self._starting:
-            self._width //= 2  # nothing has suspended since the last visit: perhaps nothing will
+        if not self._helpers:
+            self._width //= 2  # nothing is suspended any more: perhaps nothing will be
         if self._width:
             self._grow(self._startable())
         elif self._quick_loop is not None and self._is_plain():
@@ -200,6 +200,8 @@ class Runner:
                 await self._work(flight)
             finally:
                 flight.runner = None
+                if flight.taken:
+                    self._leave()
         if not flight.taken:
             self._settle()
 
@@ -214,7 +216,7 @@ class Runner:
             return 0
         # Calls in flight and held results never exceed the concurrency and the room ahead (P4).
         ahead = self._concurrency + self.outbox.room() - self.outbox.held
-        count = min(count, min(self._concurrency, ahead) - self.in_flight - self._starting)
+        count = min(count, min(self._concurrency, ahead) - self.in_flight)
         if self._steps is not None:
             count = min(count, self._steps)
         if self._pacer is not None and count > 0:
@@ -226,7 +228,7 @@ class Runner:
         # Sources that were stopped were cut wherever they stood.
         if (counts := self.inbox.surplus(self.name)) is not None and not self.run.draining:
             raise AlignmentError(self.name, counts)
-        if self.in_flight or self._starting:
+        if self.in_flight or self._helpers:
             return
         if self.inbox.ended and not self.outbox.held:
             self._end()
@@ -297,6 +299,7 @@ class Runner:
             flight.place = self.outbox.open()
             self.in_flight += 1
             self.attempts.watch(flight.task)
+        self._helpers += 1
         self._width = max(1, self._width)
         self.wake()
 
@@ -306,24 +309,32 @@ class Runner:
         if type(result) is To:
             check_target(result, self.node)
         self._close(flight.place, result, ())
-        await self._work(None)
+        await self._work_as_helper()
 
     # The general loop.
 
     def _grow(self, count: int) -> None:
         """Start helpers: twice as many as the last time, as long as calls suspend."""
         helpers = min(count, self._width)
-        if helpers <= 0:
+        # As long as one of the helpers is not suspended in a call, it can do what there is to do.
+        if helpers <= 0 or self._helpers > self.in_flight:
             return
         self._width = min(2 * self._width, self._concurrency)
-        self._starting += helpers
+        self._helpers += helpers
         for _ in range(helpers):
-            self._scheduler.spawn(self._help())
+            self._scheduler.spawn(self._work_as_helper())
         self._scheduler.mark_next_turn(self)
 
-    async def _help(self) -> None:
-        self._starting -= 1
-        await self._work(None)
+    async def _work_as_helper(self) -> None:
+        try:
+            await self._work(None)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """A task that is not the driver, or not any more, has done what it could."""
+        self._helpers -= 1
+        self.wake()
 
     async def _work(self, flight: Flight | None) -> None:
         """Process items until no call may start; in the driver, until the turn is over."""
@@ -335,8 +346,6 @@ class Runner:
                 await scheduler.breathe(now)
                 continue
             await self._process_next(now)
-        if flight is None or flight.taken:
-            self.wake()
 
     async def _process_next(self, now: float) -> None:
         q_elt, tickets, tombs = self.inbox.take()

@@ -43,9 +43,9 @@ def edge_statistics(channels: Mapping[Edge, MemoryChannel]) -> tuple[EdgeStatist
         EdgeStatistics(
             edge.upstream,
             edge.downstream,
-            queued=len(channel),
+            queued=channel.qsize(),
             capacity=channel.capacity,
-            peak=max(channel.peak, len(channel)),
+            peak=max(channel.peak, channel.qsize()),
             dropped=channel.dropped,
             route=edge.route,
         )
@@ -109,7 +109,7 @@ def _explain(worker: Worker) -> tuple[str, str | None]:
     full = [channel for channel in worker.processor.liason_queues[1] if channel.full()]
     if full and worker.outbox.room() <= 0:
         channel = full[0]
-        sentence = f"{name!r} waits for room in {channel.downstream!r} ({len(channel)}/{channel.capacity})"
+        sentence = f"{name!r} waits for room in {channel.downstream!r} ({channel.qsize()}/{channel.capacity})"
         return sentence, channel.downstream
     if worker.outbox.room() <= 0:
         return f"{name!r} waits for whoever reads its results", None

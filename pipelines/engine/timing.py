@@ -11,6 +11,9 @@ from collections.abc import Callable
 
 __all__ = ["Pacer", "Watchdog"]
 
+RESOLUTION = 1e-6
+"""Seconds by which a timer may ring early: event loops round."""
+
 
 class Watchdog:
     """Cancels tasks whose attempt is older than ``limit`` seconds, and remembers which."""
@@ -59,7 +62,7 @@ class Watchdog:
         self._timer = None
         now = self._loop.time()
         for task, due in list(self._watched.items()):
-            if due > now:
+            if due - now > RESOLUTION:
                 self._timer = self._loop.call_at(due, self._look)
                 return
             del self._watched[task]
@@ -88,11 +91,11 @@ class Pacer:
         """How many calls may start now; when none, ``wake`` is called as soon as one may."""
         now = self._loop.time()
         self._next = max(self._next, now - self._slack)
-        if self._next > now:
+        if self._next - now > RESOLUTION:
             if self._timer is None:
                 self._timer = self._loop.call_at(self._next, self._ring)
             return 0
-        return 1 + int((now - self._next) / self._interval)
+        return 1 + int(max(0.0, now - self._next) / self._interval)
 
     def started(self) -> None:
         """A call starts."""

@@ -23,5 +23,3 @@ class Executor(Protocol):
     async def close(self) -> None:
         """Wait for the functions that run, drop those that wait, and end."""
         ...
-
-

@@ -351,5 +351,5 @@ def items_of(node: Any, q_elt: tuple[Any, ...]) -> Sequence[object]:
             " set its property 'aggregate_inputs' to False, or join the items first"
         )
     # Only the node knows: a list may also be one item, such as a JSON array.
-    items: Sequence[object] = q_elt if vars(node).get("batch") is None else q_elt[0]
+    items: Sequence[object] = q_elt if node.properties.batch is None else q_elt[0]
     return items

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.formats import RecordError
 from pipelines.formats.reading import BLANK, Block, Failure, LineFile, Parse
+from pipelines.graph import Properties
 from pipelines.registry import default_registry
 
 
@@ -55,6 +56,7 @@ class FakeNode:
         self.args = MappingProxyType(args)
         self.env_vars: dict[str, Any] = {}
         self.outcome: str | None = None
+        self.properties = Properties()
         self._call = default_registry.resolve(coro)
         self._setup, self._cleanup = default_registry.lifecycle(coro)
 

@@ -140,7 +140,7 @@ async def test_failed_items_can_be_written(tmp_path: Path) -> None:
 async def test_only_a_node_with_batches_writes_lists_line_by_line(tmp_path: Path, batch: Any) -> None:
     path = tmp_path / "a.jsonl"
     node = FakeNode("write_jsonl", path=str(path))
-    node.batch = batch  # type: ignore[attr-defined]
+    node.properties = Properties(batch=None if batch is None else Batch(**batch))
     await node.write_all([[1, 2], [3]])
     assert path.read_text() == ("[1,2]\n[3]\n" if batch is None else "1\n2\n3\n")
 
