@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -32,7 +32,7 @@ def line(**nodes: Any) -> Graph:
     return graph({name: [after] for name, after in pairwise(names)}, **nodes)
 
 
-def graph(edges: dict[str, Sequence[str]], **nodes: Any) -> Graph:
+def graph(edges: Mapping[str, Sequence[str]], **nodes: Any) -> Graph:
     """A graph with these edges; a node is a coro or a whole entry."""
     entries = {name: entry if isinstance(entry, dict) else {"coro": entry} for name, entry in nodes.items()}
     return {"nodes": entries, "graph": edges}

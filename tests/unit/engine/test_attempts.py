@@ -147,10 +147,12 @@ class TestOnError:
         assert sorted(each.item for each in report.failures) == [2, 5]
         assert (report.statistics.node("n").failed, report.statistics.node("n").skipped) == (2, 0)
 
-    async def test_p3_a_failed_item_cancels_its_pair_alone(self):
-        given = graph(
-            {"inp": ["n", "z"], "n": ["z"]}, inp=feed(range(6)), n=node(failing(1, 4), on_error="skip"), z=pair
-        )
+    @pytest.mark.parametrize("on_error", ["skip", {"route": "dead"}], ids=["skip", "route"])
+    async def test_p3_a_failed_item_cancels_its_pair_alone(self, on_error):
+        n = node(failing(1, 4), on_error=on_error)
+        given = graph({"inp": ["n", "z"], "n": ["z"]}, inp=feed(range(6)), n=n, z=pair)
+        if on_error != "skip":
+            given["nodes"]["dead"] = {"coro": same}
         report = await Plumber(given).run(collect=["z"])
         assert report.outputs["z"] == [(n, n) for n in (0, 2, 3, 5)]
 
@@ -202,6 +204,15 @@ class TestOnError:
         assert stats.node("n").failed <= 5
         assert (stats.edge("n", "dead").queued, stats.edge("n", "dead").route) == (3, True)
         await plumber.abort()
+
+    @pytest.mark.parametrize("overflow", ["drop_new", "drop_old"])
+    async def test_p1_letters_that_are_lost_to_overflow_are_counted(self, overflow):
+        given = graph({"inp": ["n"]}, inp=feed(range(50)), n=node(failing(*range(50)), on_error={"route": "dead"}))
+        given["nodes"]["dead"] = node(sleeper(1), queue_size=2, concurrency=1, overflow=overflow)
+        report = await Plumber(given).run(collect=["dead"])
+        edge = report.statistics.edge("n", "dead")
+        assert edge.dropped + len(report.outputs["dead"]) == 50 == report.statistics.node("n").failed
+        assert edge.dropped > 40
 
     async def test_the_route_shows_in_the_statistics_but_not_in_liason_graph(self):
         given = graph({"inp": ["n"]}, inp=feed([1]), n=node(failing(1), on_error={"route": "dead"}), dead=same)
@@ -379,6 +390,12 @@ class TestTimeout:
         assert report.outputs["out"] == [1, 2]
         assert report.elapsed == 10.0
 
+    @pytest.mark.parametrize("rate", [None, 1000])
+    async def test_a_plain_function_has_none_either(self, rate):
+        given = line(inp=feed([1, 2]), n=node(lambda self, q_elt: q_elt[0], timeout=1, rate=rate), out=same)
+        report = await Plumber(given).run(collect=["out"])
+        assert report.outputs["out"] == [1, 2]
+
     async def test_a_coro_that_swallows_its_cancellation_keeps_its_result(self):
         async def n(self, q_elt):
             try:
@@ -445,11 +462,16 @@ class TestResults:
         assert report.outputs["out"] == [value]
 
     @pytest.mark.parametrize("concurrency", [1, 64])
-    async def test_skip_drops_the_item(self, concurrency):
-        async def odd(self, q_elt):
+    @pytest.mark.parametrize("kind", ["coroutine", "function"])
+    async def test_skip_drops_the_item(self, kind, concurrency):
+        async def coroutine(self, q_elt):
             return q_elt[0] if q_elt[0] % 2 else SKIP
 
-        given = line(inp=feed(range(10)), n=node(odd, concurrency=concurrency), out=same)
+        def function(self, q_elt):
+            return q_elt[0] if q_elt[0] % 2 else SKIP
+
+        n = node(coroutine if kind == "coroutine" else function, concurrency=concurrency)
+        given = line(inp=feed(range(10)), n=n, out=same)
         report = await Plumber(given).run(collect=["out"])
         assert report.outputs["out"] == [1, 3, 5, 7, 9]
         assert (report.statistics.node("n").skipped, report.statistics.node("n").sent) == (5, 5)

@@ -189,6 +189,13 @@ class TestSubmit:
             assert await plumber.submit("y", timeout=10) == 1
         assert now() < 1
 
+    async def test_p8_the_thousandth_submit_is_as_quick_as_the_first(self):
+        async with Plumber(line(inp=FED, n=node(TestSubmit.length, batch={"size": 10}))) as plumber:
+            for number in range(50):
+                await plumber.submit(number)
+            assert plumber._execution is not None
+            assert len(plumber._execution.scheduler._on_park) <= 2
+
     async def test_it_waits_for_those_that_are_on_their_way(self):
         given = line(
             inp=FED,

@@ -140,6 +140,13 @@ class TestSetupAndCleanup:
         await getattr(plumber, command)()
         assert story.lines == []
 
+    async def test_p9_a_graph_that_was_stopped_before_it_started_runs_to_no_end_but_that(self):
+        plumber = Plumber(line(inp=feed([1]), out=same))
+        await plumber.stop()
+        report = await plumber.run(collect=["out"])
+        assert (report.state, report.outputs) == ("stopped", {"out": []})
+        assert plumber.report is report
+
     @pytest.mark.parametrize("at", ["inp", "n"])
     async def test_p6_a_setup_that_fails_fails_the_run(self, story, at):
         async def setup(self):
@@ -381,6 +388,21 @@ class TestFromInside:
         assert report.outputs["out"][:4] == [0, 1, 2, 3]
         assert len(report.outputs["out"]) < 7
 
+    async def test_p9_a_task_that_outlives_the_graph_may_still_stop_it(self):
+        tasks = []
+
+        async def later() -> None:
+            await asyncio.sleep(10)
+            await plumber.stop(timeout=5)
+
+        async def out(self, q_elt):
+            tasks.append(asyncio.create_task(later()))
+
+        plumber = Plumber(line(inp=feed([1]), out=out))
+        assert (await plumber.run()).state == "completed"
+        await asyncio.gather(*tasks)
+        assert plumber.statistics().state == "completed"
+
     async def test_p9_with_a_deadline_it_aborts_later(self):
         async def out(self, q_elt):
             if q_elt[0] == 0:
@@ -540,6 +562,19 @@ class TestStall:
         await Plumber(line(inp=feed(range(20), delay=engine.STALL_AFTER * 0.6), out=same), hooks=[told]).run()
         assert told.of(Stalled) == []
 
+    async def test_a_graph_that_is_at_work_has_not_stalled(self):
+        told = Listener()
+        loop: Any = asyncio.get_running_loop()
+
+        async def out(self, q_elt):
+            loop._jump(1.0)  # a second of the processor's time
+            await asyncio.sleep(0)
+
+        async with Plumber(line(inp=FED, out=node(out, concurrency=1)), hooks=[told]) as plumber:
+            for _ in range(int(engine.STALL_AFTER * 3)):
+                await plumber.put("inp", 1)
+        assert told.of(Stalled) == []
+
     async def test_a_graph_with_nothing_inside_has_not_stalled(self):
         told = Listener()
         async with Plumber(line(inp=FED, out=same), hooks=[told]):
@@ -575,6 +610,24 @@ class TestStall:
         ]
 
 
+class TestSize:
+    async def test_a_chain_of_thousands_of_nodes(self):
+        nodes = {f"n{number}": same for number in range(3000)}
+        report = await Plumber(line(inp=feed(range(5)), **nodes)).run(collect=["n2999"])
+        assert report.outputs["n2999"] == list(range(5))
+
+    async def test_a_source_with_thousands_of_readers(self):
+        nodes = {f"n{number}": same for number in range(3000)}
+        report = await Plumber(graph({"inp": list(nodes)}, inp=feed(range(5)), **nodes)).run()
+        assert report.statistics.items_out == 15_000
+
+    async def test_a_merge_of_thousands(self):
+        nodes = {f"n{number}": feed([number]) for number in range(1000)}
+        edges = {name: ["m"] for name in nodes}
+        report = await Plumber(graph(edges, **nodes, m=node(same, aggregate_inputs=False))).run(collect=["m"])
+        assert sorted(report.outputs["m"]) == list(range(1000))
+
+
 class TestEnd:
     async def test_p5_nothing_is_left_when_run_returns(self):
         before = asyncio.all_tasks()
@@ -601,20 +654,21 @@ class TestEnd:
         await failed(plumber)
         assert caplog.records == []
 
-    def run_and_cancel(self, after: float, coro: Any = None) -> Plumber:
+    def run_and_cancel(self, source: Any) -> Plumber:
         """What ``asyncio.run`` does when the program ends while a graph runs."""
-        plumber = Plumber(line(inp=feed(range(1000), delay=1), out=node(coro or sleeper(5), cleanup=lambda self: None)))
+        plumber = Plumber(line(inp=node(source), out=node(sleeper(5), cleanup=lambda self: None)))
 
         async def main() -> None:
             plumber.create_pipeline()
-            await asyncio.sleep(after)
+            await asyncio.sleep(7.5)
 
         with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
             runner.run(main())
         return plumber
 
-    async def test_p5_a_loop_that_is_shut_down_around_a_graph_ends_it(self, caplog):
-        plumber = await asyncio.to_thread(self.run_and_cancel, 7.5)
+    @pytest.mark.parametrize("source", [feed(range(1000), delay=1), None], ids=["busy", "idle"])
+    async def test_p5_a_loop_that_is_shut_down_around_a_graph_ends_it(self, source):
+        plumber = await asyncio.to_thread(self.run_and_cancel, source)
         assert plumber.report is not None
         assert plumber.report.state in ("aborted", "failed")
 

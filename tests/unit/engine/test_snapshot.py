@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
-from pipelines import Plumber, Statistics
+from pipelines import SKIP, Plumber, Statistics
 from pipelines.testing import feed
 from tests.unit.graphs import FED, failed, failing, graph, line, node, quiet, same, sleeper
 
@@ -91,6 +92,35 @@ class TestStates:
         await asyncio.sleep(1)
         assert [each.state for each in plumber.statistics().nodes] == ["starting", "starting", "waiting"]
         await plumber.abort()
+
+    @pytest.mark.parametrize("overflow", ["block", "drop_new", "drop_old"])
+    async def test_p4_at_no_moment_is_more_inside_than_there_is_room_for(self, overflow):
+        async def uneven(self, q_elt):
+            await asyncio.sleep(q_elt[0] % 7)
+            if q_elt[0] % 5 == 0:
+                raise ValueError
+            return q_elt[0] if q_elt[0] % 3 else SKIP
+
+        bounded: dict[str, Any] = {"queue_size": 3, "concurrency": 2, "on_error": {"route": "dead"}}
+        given = graph(
+            {"inp": ["a", "b"], "a": ["z"], "b": ["z"]},
+            inp=feed(range(300), delay=0.25),
+            a=node(uneven, **bounded),
+            b=node(sleeper(0.7), queue_size=2, concurrency=2, overflow=overflow),
+            z=node(sleeper(0.5), queue_size=2, concurrency=2),
+            dead=node(sleeper(3), queue_size=2, concurrency=2),
+        )
+        plumber = Plumber(given)
+        run = asyncio.create_task(plumber.run())
+        looks = 0
+        while not run.done():
+            await asyncio.sleep(0.1)
+            snapshot = plumber.statistics()
+            assert all(edge.queued <= edge.peak <= edge.capacity for edge in snapshot.edges)
+            assert all(snapshot.node(name).in_flight <= 2 for name in ("a", "b", "z", "dead"))
+            looks += 1
+        assert looks > 500
+        assert (await run).state == "completed"
 
     async def test_a_snapshot_does_not_change(self):
         plumber = Plumber(line(inp=feed(range(100), delay=1), out=same))

@@ -67,6 +67,23 @@ class TestKinds:
         report = await Plumber(line(inp=lambda self: iter([1, 2]), out=same)).run(collect=["out"])
         assert report.outputs["out"] == [1, 2]
 
+    async def test_a_plain_function_may_return_an_async_iterator_of_its_own_kind(self):
+        class Countdown:
+            def __init__(self, number: int) -> None:
+                self.number = number
+
+            def __aiter__(self) -> Countdown:
+                return self
+
+            async def __anext__(self) -> int:
+                self.number -= 1
+                if self.number < 0:
+                    raise StopAsyncIteration
+                return self.number
+
+        report = await Plumber(line(inp=lambda self: Countdown(3), out=same)).run(collect=["out"])
+        assert report.outputs["out"] == [2, 1, 0]
+
     async def test_a_source_that_gives_nothing_to_iterate_fails(self):
         with pytest.raises(NodeError, match="node 'inp' failed: TypeError"):
             await Plumber(line(inp=lambda self: 7, out=same)).run()

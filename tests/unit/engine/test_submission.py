@@ -191,6 +191,18 @@ class TestNoResult:
             assert isinstance(caught.value.__cause__, ValueError)
             assert await plumber.submit(1) == 1
 
+    async def test_p6_of_several_failures_it_raises_the_first(self):
+        async def fail(self, q_elt):
+            await asyncio.sleep(1 if self.name == "a" else 2)
+            raise ValueError(self.name)
+
+        given = graph({"inp": ["a", "b"]}, inp=FED, a=node(fail, on_error="skip"), b=node(fail, on_error="skip"))
+        async with Plumber(given) as plumber:
+            with pytest.raises(NodeError, match="ValueError: a"):
+                await plumber.submit(1)
+        assert plumber.report is not None
+        assert len(plumber.report.failures) == 2
+
     async def test_p6_when_the_run_fails_on_it_it_gets_the_error_and_others_are_aborted(self):
         plumber = Plumber(line(inp=FED, n=sleeper(1), out=failing(1)))
         plumber.create_pipeline()
