@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from .errors import StateError
 from .events import Hook
 from .graph import Graph
 from .plumber import Plumber
@@ -39,7 +40,14 @@ def run(
     Raises:
         GraphError: The dict is no valid graph.
         NodeError: The first failure of a coro (other errors of the run likewise).
+        StateError: It was called inside a running event loop.
     """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        raise StateError("there is a running event loop here: use 'await Plumber(...).run()'")
     plumber = Plumber(input_d, coro_map, env_vars, name=name, defaults=defaults, hooks=hooks)
     return asyncio.run(run_with_signals(plumber, collect))
 

@@ -161,7 +161,11 @@ class LimitError(PipelinesError):
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
-        super().__init__(message)
+        self.message = message
+        super().__init__(code, message)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class StateError(PipelinesError, RuntimeError):
@@ -172,8 +176,12 @@ class UnknownNodeError(PipelinesError, LookupError):
     """A command names a node that the graph does not have, or not in that role."""
 
     def __init__(self, role: str, name: str, known: Iterable[str]) -> None:
-        listed = ", ".join(islice(known, 30)) or "none"
-        super().__init__(f"unknown {role} {name!r}; there are: {listed}")
+        self.known = tuple(islice(known, 30))
+        super().__init__(role, name, self.known)
+
+    def __str__(self) -> str:
+        role, name, known = self.args
+        return f"unknown {role} {name!r}; there are: {', '.join(known) or 'none'}"
 
 
 class ClosedError(PipelinesError):
@@ -197,7 +205,10 @@ class SkippedError(SubmitError):
 
     def __init__(self, node: str) -> None:
         self.node = node
-        super().__init__(f"the item was skipped at node {node!r}")
+        super().__init__(node)
+
+    def __str__(self) -> str:
+        return f"the item was skipped at node {self.node!r}"
 
 
 class StoppedError(SubmitError):
@@ -212,7 +223,11 @@ class MissingExtraError(PipelinesError, ImportError):
     """An optional dependency is not installed; the message holds the command that installs it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs the extra {extra!r}: pip install 'asyncio-pipelines[{extra}]'")
+        super().__init__(what, extra)
+
+    def __str__(self) -> str:
+        what, extra = self.args
+        return f"{what} needs the extra {extra!r}: pip install 'asyncio-pipelines[{extra}]'"
 
 
 def shortened(value: Any, tell: Callable[[Any], str] = repr, limit: int = 200) -> str:

@@ -80,6 +80,7 @@ class Plumber:
         env_vars: Mapping[str, Any] | None = None,
         *,
         name: str | None = None,
+        defaults: Mapping[str, Any] | None = None,
         hooks: Iterable[Hook] = (),
     ) -> Self:
         """A plumber for a graph from somebody who is not trusted, such as a browser.
@@ -93,7 +94,7 @@ class Plumber:
                 ``data``, and the answer takes at most 50 ms.
         """
         limits = limits or Limits()
-        plumber = cls(read_untrusted(data, registry, limits), None, env_vars, name=name, hooks=hooks)
+        plumber = cls(read_untrusted(data, registry, limits, defaults=defaults), None, env_vars, name=name, hooks=hooks)
         plumber._limits = limits
         return plumber
 
@@ -192,7 +193,11 @@ class Plumber:
             if isinstance(error, ClosedError) and self.report is not None and error.__cause__ is self.report.error:
                 raise error.__cause__ or error  # what closed the source is what the program wants to know
             return
-        await self.stop()
+        try:
+            await self.stop()
+        except asyncio.CancelledError:
+            await self.abort()
+            raise
         await self.wait()
 
     async def stop(self, timeout: float | None = None) -> None:
@@ -223,7 +228,7 @@ class Plumber:
         execution = self._engage()
         execution.abort()
         if not execution.is_inside:
-            await asyncio.wait([execution.done])
+            await execution.see_to_the_end()
 
     # Feeding.
 
@@ -388,10 +393,6 @@ class Plumber:
 
 
 def _read(input_d: GraphDict | Graph, coro_map: CoroMap | None, defaults: Mapping[str, Any] | None) -> Graph:
-    if isinstance(input_d, Graph) and coro_map is None and defaults is None and _is_resolved(input_d):
+    if isinstance(input_d, Graph) and coro_map is None and defaults is None and input_d.is_resolved:
         return input_d
     return Graph.parse(input_d, default_registry if coro_map is None else coro_map, defaults=defaults)
-
-
-def _is_resolved(graph: Graph) -> bool:
-    return not any(node.kind is CallKind.UNRESOLVED for node in graph.nodes.values())

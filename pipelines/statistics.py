@@ -8,7 +8,6 @@ the time since the start that add up to at most 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 

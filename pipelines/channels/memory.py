@@ -115,7 +115,7 @@ class MemoryChannel:
     def _push_lossy(self, item: Any) -> None:
         if self.qsize() < self.capacity:
             self.items.append(item)
-        elif self.overflow == "drop_old":
+        elif self.overflow == "drop_old" and len(self.items) > self.tombs:
             self._lose_oldest()
             self.items.append(item)
         else:

@@ -105,7 +105,7 @@ class Attempts:
 
     def _judge(self, error: BaseException) -> BaseException:
         """The failure of an attempt, to be dealt with here; what ends the run is raised."""
-        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, WrongTargetError)):
             raise error
         task: Any = asyncio.current_task()
         timed_out = self.watchdog is not None and self.watchdog.stop(task)
@@ -134,10 +134,14 @@ class Attempts:
         return GivenUp(failed)
 
 
+class WrongTargetError(NodeError):
+    """A coro sent an item to a node that is not downstream of it; no policy covers that."""
+
+
 def check_target(result: To, node: Node) -> None:
     """A `To` must name a downstream node; anything else is a mistake in the program, whatever ``on_error`` says."""
     if result is SKIP or result is NOTHING or result.node in node.downstreams:
         return
     known = ", ".join(map(repr, node.downstreams)) or "none"
     cause = ValueError(f"To({result.node!r}): no such downstream node; downstream of {node.name!r} are: {known}")
-    raise NodeError(node.name, result.value, cause=cause) from cause
+    raise WrongTargetError(node.name, result.value, cause=cause) from cause

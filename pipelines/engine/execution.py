@@ -75,6 +75,7 @@ class Execution:
         self.streams: list[StreamPort] = []
         self.watched = 0  # how many wait for the end and will be told of a failure
         self._max_seconds = max_seconds
+        self._winding_up = False
         self._closing: asyncio.Task[None] | None = None
         self._submissions: set[Submission] = set()
         self._batches = [w.inbox for w in self._runners() if isinstance(w.inbox, BatchInbox)]
@@ -126,9 +127,22 @@ class Execution:
         if not self.started:
             self._finish("aborted")
         elif self._closing is not None:
-            self._closing.cancel()  # a cleanup that hangs; the others still run
+            if self._winding_up:
+                self._closing.cancel()  # a cleanup that hangs; the others still run
         else:
             self.scheduler.abort()
+
+    async def see_to_the_end(self) -> None:
+        """Wait for the end of an abort, even if the caller is cancelled; then that is raised."""
+        cancelled: asyncio.CancelledError | None = None
+        while not self.done.done():
+            try:
+                await asyncio.wait([self.done])
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self.abort()
+        if cancelled is not None:
+            raise cancelled
 
     def abort_later(self, seconds: float) -> None:
         """Abort what is still inside after so many seconds."""
@@ -161,9 +175,10 @@ class Execution:
             self._finish(self._outcome())
 
     async def _wind_up(self) -> None:
+        self._winding_up = True  # from here on a cancellation finds somebody to handle it
         try:
             for worker in self.workers.values():
-                if worker.node.cleanup is not None:
+                if worker.node.cleanup is not None and worker.begun:
                     await self._clean_up(worker)
             for executor in self.executors.values():
                 await executor.close()
@@ -213,8 +228,8 @@ class Execution:
         report = self._report(outcome)
         if self.error is not None and not self.watched and not self.streams:
             logger.error("run %r failed: %s", self.run.name, self.error, exc_info=self.error)
-        self.run.tell(RunEnded, outcome, self._elapsed, self.error)
         self.done.set_result(report)
+        self.run.tell(RunEnded, outcome, self._elapsed, self.error)
 
     def _report(self, outcome: Outcome) -> Report:
         outputs = {name: collected.items for name, collected in self.collected.items()}

@@ -27,6 +27,7 @@ class Gate:
     Attributes:
         credit: Puts that may go through unasked, as long as there is no ``line``.
         ready: The source's setup is through.
+        pulled: A generator stands before the gate, which is never in the line.
         closed: Nothing more may be put.
     """
 
@@ -42,6 +43,7 @@ class Gate:
         "closed",
         "credit",
         "line",
+        "pulled",
         "ready",
     )
 
@@ -58,6 +60,7 @@ class Gate:
         self._pacer = Pacer(scheduler.loop, rate, self.admit) if rate is not None else None
         self.credit = 0
         self.ready = False
+        self.pulled = False
         self.closed = False
 
     @property
@@ -174,7 +177,7 @@ class Gate:
     def _on_quiet(self) -> None:
         self._asks_when_quiet = False
         self.admit()
-        if self.line:
+        if self.line or self.pulled:
             self.ask_when_quiet()
 
     def on_room(self) -> None:

@@ -137,14 +137,21 @@ class Outbox:
 
     def flush(self) -> None:
         """Send held outcomes whose turn it is, as far as there is room."""
-        room = self.room()
         sent = False
-        while self._waiting and room > 0:
+        while self._waiting and (self._needs_no_room(self._waiting[0][0]) or self.room() > 0):
             self.dispatch(*self._waiting.popleft())
-            room -= 1
             sent = True
         if sent:
             self.announce()
+
+    def _needs_no_room(self, outcome: Outcome) -> bool:
+        """Whether nothing but tombstones comes of it, which have a place in every channel."""
+        return (
+            outcome is SKIP
+            or outcome is NOTHING
+            or type(outcome) is Tomb
+            or (type(outcome) is GivenUp and self.route is None)
+        )
 
     def is_turn(self, place: int) -> bool:
         """Whether a generator with this place may send its next item."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..channels.base import Inbox
+from ..channels.base import UNBOUNDED, Inbox
 from ..channels.entries import Ticket, Tomb
 from ..errors import AlignmentError, NodeError
 from ..events import NodeEnded, NodeStarted
@@ -24,7 +24,7 @@ from ..types import To
 from .attempts import Attempts, check_target
 from .batching import BatchInbox
 from .outbox import Outbox, Outcome
-from .quick import QUICK_PACE, QUICK_STRIDE, QuickLoop, find_quick_loop
+from .quick import QuickLoop, find_quick_loop
 from .run import Run, call_once
 from .scheduler import Flight
 from .timing import Pacer
@@ -40,21 +40,22 @@ class Runner:
         queued: Whether the scheduler has it on its list.
         in_flight: Calls running now.
         blocked: It had something to do at its last visit, but no room for results.
-        stride: Items that the quick loop processes between two looks at the clock.
+        begun: The run has reached this node, so that its cleanup is due.
         ended: Input has ended and everything was sent.
     """
 
     __slots__ = (
         "_concurrency",
+        "_helpers",
         "_pacer",
         "_quick_loop",
         "_ready",
         "_scheduler",
-        "_helpers",
         "_steps",
         "_turns",
         "_width",
         "attempts",
+        "begun",
         "blocked",
         "call",
         "ended",
@@ -67,7 +68,6 @@ class Runner:
         "processor",
         "queued",
         "run",
-        "stride",
     )
 
     def __init__(
@@ -95,13 +95,13 @@ class Runner:
         self.in_flight = 0
         self.blocked = False
         self.ended = False
+        self.begun = False
         self._scheduler = run.scheduler
         self._concurrency = properties.concurrency
         self.attempts = Attempts(node, processor, call, self.meter, run)
         self._turns = Turns(node, self.attempts, outbox, run.scheduler, call, processor) if node.kind.yields else None
         self._pacer = Pacer(loop, properties.rate, self.wake) if properties.rate is not None else None
         self.call = call
-        self.stride = 1
         self._quick_loop = find_quick_loop(node)
         self._ready = node.setup is None
         self._steps: int | None = None  # None: not paused; else how many calls may still start
@@ -115,9 +115,11 @@ class Runner:
         if self.node.setup is not None:
             self._scheduler.spawn(self._set_up(self.node.setup))
         else:
+            self.begun = True
             self.run.tell(NodeStarted, self.name)
 
     async def _set_up(self, setup: Callable[..., Any]) -> None:
+        self.begun = True
         await call_once(self.processor, setup)
         self._ready = True
         self.run.tell(NodeStarted, self.name)
@@ -215,7 +217,8 @@ class Runner:
         if count <= 0 or self._scheduler.aborting:
             return 0
         # Calls in flight and held results never exceed the concurrency and the room ahead (P4).
-        ahead = self._concurrency + self.outbox.room() - self.outbox.held
+        room = self.outbox.room()
+        ahead = self._concurrency - self.outbox.held + (room if room < UNBOUNDED else 0)
         count = min(count, min(self._concurrency, ahead) - self.in_flight)
         if self._steps is not None:
             count = min(count, self._steps)
@@ -264,9 +267,7 @@ class Runner:
             return
         flight.runner = None
         done = self._account(flight)
-        pace = (self._scheduler.clock() - start) / max(1, done)
-        self.meter.latency.add(pace)
-        self.stride = QUICK_STRIDE if pace < QUICK_PACE else 1
+        self.meter.latency.add((self._scheduler.clock() - start) / max(1, done))
 
     def _account(self, flight: Flight, in_flight: int = 0) -> int:
         """Add up what the quick loop has done, give back what it has not, and tell the neighbours."""

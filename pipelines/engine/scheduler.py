@@ -39,20 +39,18 @@ class Flight:
         lent: What the quick loop of the runner still has to do; None in the general loop.
         count: How much was lent to it for this visit.
         diverted: How many of those were not sent on as plain items.
-        interrupted: The quick loop must look up before it goes on: ``taken``, or a command was given.
         taken: The driver was suspended and another has taken over; the rest is one helper's work.
         place: The suspended item's place in the outbox, given to it when it was found suspended.
         task: The task that flies.
     """
 
-    __slots__ = ("count", "diverted", "interrupted", "lent", "place", "runner", "taken", "task")
+    __slots__ = ("count", "diverted", "lent", "place", "runner", "taken", "task")
 
     def __init__(self) -> None:
         self.runner: Visited | None = None
         self.lent: Iterator[tuple[Any, ...]] | None = None
         self.count = 0
         self.diverted = 0
-        self.interrupted = False
         self.taken = False
         self.place = 0
         self.task: asyncio.Task[None] | None = None
@@ -62,7 +60,6 @@ class Flight:
         self.lent = lent
         self.count = count
         self.diverted = 0
-        self.interrupted = False
         self.runner = runner
 
 
@@ -181,7 +178,7 @@ class Scheduler:
     @property
     def parked(self) -> bool:
         """Whether the driver has nothing to do."""
-        return self._parked is not None
+        return self._parked is not None and not self._parked.done()
 
     def mark(self, runner: Visited) -> None:
         """Have the driver visit ``runner``; call only when it is not ``queued`` yet."""
@@ -214,7 +211,6 @@ class Scheduler:
         For commands given from inside a coro, which shall count for the very next item.
         """
         self.deadline = 0.0
-        self._flight.interrupted = True
 
     async def breathe(self, now: float) -> None:
         """Give the loop back if the graph has used up its share of this turn.
@@ -232,7 +228,7 @@ class Scheduler:
         self.deadline = 0.0
         flight = self._flight
         if flight.runner is not None and not self.aborting:
-            flight.taken = flight.interrupted = True
+            flight.taken = True
             self._start_driver()
             flight.runner.adopt(flight)
         again, self._again = self._again, []

@@ -106,7 +106,8 @@ def _explain(worker: Worker) -> tuple[str, str | None]:
         return f"{name!r} waits for its setup", None
     if worker.in_flight and not worker.blocked:
         return f"{name!r} has {worker.in_flight} calls in flight", None
-    full = [channel for channel in worker.processor.liason_queues[1] if channel.full()]
+    outgoing = [*worker.processor.liason_queues[1], *([worker.outbox.route] if worker.outbox.route else [])]
+    full = [channel for channel in outgoing if channel.room() <= 0]
     if full and worker.outbox.room() <= 0:
         channel = full[0]
         sentence = f"{name!r} waits for room in {channel.downstream!r} ({channel.qsize()}/{channel.capacity})"

@@ -19,7 +19,6 @@ from .attempts import check_target
 from .gate import Gate
 from .outbox import GivenUp, Outbox
 from .output_queue import OutputQueue
-from .quick import QUICK_PACE, QUICK_STRIDE
 from .run import Run, call_once
 from .scheduler import Flight
 
@@ -34,6 +33,7 @@ class Source:
 
     Attributes:
         gate: Decides who may put.
+        begun: The run has reached this node, so that its cleanup is due.
         progress: How far the coro says it is, 0 to 1; None if it does not say.
         ended: Nothing more will come, and the channels are closed.
         queued: Whether the scheduler has it on its list.
@@ -44,8 +44,8 @@ class Source:
         "_iterator",
         "_scheduler",
         "_stopping",
-        "_stride",
         "_task",
+        "begun",
         "ended",
         "gate",
         "meter",
@@ -69,11 +69,11 @@ class Source:
         self.queue = OutputQueue(self)
         self.progress: float | None = None
         self.ended = False
+        self.begun = False
         self.queued = False
         self._call = call
         self._scheduler = run.scheduler
         self._stopping = False
-        self._stride = 1
         self._task: asyncio.Task[None] | None = None
         self._iterator: Iterator[Any] | None = None
         half = min([channel.capacity for channel in processor.liason_queues[1]], default=2) // 2
@@ -89,7 +89,8 @@ class Source:
     @property
     def in_flight(self) -> int:
         """One while its coro runs."""
-        return int(not self.ended and (self._task is not None or self._iterator is not None))
+        running = self._task is not None and not self._task.done()
+        return int(not self.ended and (running or self._iterator is not None))
 
     @property
     def blocked(self) -> bool:
@@ -119,6 +120,7 @@ class Source:
     def start(self) -> None:
         """The run starts."""
         if self.gate.closed:
+            self.begun = self.node.setup is None
             self.run.tell(NodeStarted, self.name)
             self._end()
         elif self.is_fed and self.node.setup is None:
@@ -213,6 +215,7 @@ class Source:
     # The coro, in its task.
 
     def _become_ready(self) -> None:
+        self.begun = True
         self.gate.ready = True
         self.meter.enter(WAITING if self.is_fed else BUSY, self._scheduler.clock())
         self.run.tell(NodeStarted, self.name)
@@ -221,6 +224,7 @@ class Source:
     async def _live(self) -> None:
         task: Any = asyncio.current_task()
         try:
+            self.begun = True
             if self.node.setup is not None:
                 await call_once(self.processor, self.node.setup)
             self._become_ready()
@@ -252,6 +256,7 @@ class Source:
             await self._put_all(items)
             return False
         self._iterator = iter(items)
+        self.gate.pulled = True
         self._on_opened()
         return True
 
@@ -281,18 +286,16 @@ class Source:
         iterator, gate = self._iterator, self.gate
         if iterator is None or self.ended:
             return
-        start = self._scheduler.clock()
-        self.meter.enter(BUSY, start)
-        credit, sent = gate.grant(), 0
+        self.meter.enter(BUSY, self._scheduler.clock())
+        credit = gate.grant()
         try:
-            sent, over = self._pull(iterator, credit)
+            over = self._pull(iterator, credit)
         except (NodeError, LimitError):
             raise
         except Exception as error:
             raise NodeError(self.name, cause=error) from error
         gate.credit = 0
         now = self._scheduler.clock()
-        self._stride = QUICK_STRIDE if now - start < sent * QUICK_PACE else 1
         self.outbox.announce()
         if over or gate.closed:
             self._end()
@@ -303,11 +306,11 @@ class Source:
             if not self.paused:
                 gate.ask_when_quiet()
 
-    def _pull(self, iterator: Iterator[Any], credit: int) -> tuple[int, bool]:
-        """Send up to ``credit`` items; how many, and whether the iterator is exhausted."""
+    def _pull(self, iterator: Iterator[Any], credit: int) -> bool:
+        """Send up to ``credit`` items; whether the iterator is exhausted."""
         append, limited = self.outbox.append, self.run.items_left is not None
         scheduler, clock = self._scheduler, self._scheduler.clock
-        sent, left = 0, self._stride
+        sent = 0
         try:
             for item in islice(iterator, credit):
                 if limited:
@@ -318,14 +321,11 @@ class Source:
                 else:
                     append(item)
                 sent += 1
-                left -= 1
-                if not left:
-                    if clock() >= scheduler.deadline:
-                        return sent, False
-                    left = self._stride
+                if clock() >= scheduler.deadline:
+                    return False
         finally:
             self.meter.sent += sent
-        return sent, sent < credit
+        return sent < credit
 
     def adopt(self, flight: Flight) -> None:
         """A generator cannot suspend."""
@@ -333,6 +333,7 @@ class Source:
 
     def _close_iterator(self) -> None:
         iterator, self._iterator = self._iterator, None
+        self.gate.pulled = False
         if inspect.isgenerator(iterator) and not iterator.gi_running:
             iterator.close()
 

@@ -80,10 +80,13 @@ class Resolver:
             return list(names())
         return [name for name in self._map if isinstance(name, str)] if isinstance(self._map, Mapping) else None
 
-    def lifecycle(self, coro: Any) -> tuple[Any, Any]:
-        """The ``setup`` and ``cleanup`` that were registered together with ``coro``."""
+    def lifecycle(self, coro: Any, function: Any) -> tuple[Any, Any]:
+        """The ``setup`` and ``cleanup`` that were registered together with ``coro``.
+
+        A registered function takes them along wherever it is used, under another name or none.
+        """
         if self._lifecycle is None or not isinstance(coro, str):
-            return None, None
+            return getattr(function, "__pipelines_lifecycle__", (None, None))
         try:
             setup, cleanup = self._lifecycle(coro)
         except KeyError:  # an unknown coro has none; that it is unknown is noted elsewhere

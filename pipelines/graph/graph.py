@@ -9,7 +9,7 @@ from typing import Any
 
 from ..types import CoroMap, GraphDict
 from . import draw, shape
-from .model import Edge, Node
+from .model import CallKind, Edge, Node
 from .reader import Parts, read_graph
 
 __all__ = ["Graph", "assembled"]
@@ -83,6 +83,11 @@ class Graph:
             if "properties" in entry:
                 entry["properties"] = shape.copied(entry["properties"])
         return {"nodes": nodes, "graph": {name: list(targets) for name, targets in self._written["graph"].items()}}
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether every coro is known, so that the graph can run."""
+        return not any(node.kind is CallKind.UNRESOLVED for node in self.nodes.values())
 
     def to_mermaid(self) -> str:
         """The graph as a Mermaid flowchart; every name is escaped."""

@@ -132,7 +132,7 @@ class _Reader:
         if feeders and len(upstreams) > 1 and properties.aggregate_inputs:
             self._refuse_route(draft)
         function, kind, args = self._coro(draft, properties, source)
-        setup, cleanup = self._lifecycle(draft)
+        setup, cleanup = self._lifecycle(draft, function)
         if self.inspect is not None:
             self.inspect(name, properties, draft.args, self.problems)
         return Node(
@@ -216,8 +216,8 @@ class _Reader:
             self.problems.add("unknown_argument", ("nodes", draft.name, "args", name), message)
         return CallKind.FED
 
-    def _lifecycle(self, draft: Draft) -> tuple[_Function, _Function]:
-        setup, cleanup = self.resolver.lifecycle(draft.coro)
+    def _lifecycle(self, draft: Draft, coro: _Function) -> tuple[_Function, _Function]:
+        setup, cleanup = self.resolver.lifecycle(draft.coro, coro)
         written = draft.written
         if setup is not None or "setup" in written:
             setup = self._once(draft, "setup", setup)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -121,6 +122,9 @@ class Registry:
             _require_function("cleanup", cleanup)
         name = _own_name(function) if name is None else _checked(name)
         self._put(_Entry(name, function, setup, cleanup, help), replace=replace)
+        if setup is not None or cleanup is not None:
+            with contextlib.suppress(AttributeError):  # a bound method takes no attributes
+                function.__pipelines_lifecycle__ = (setup, cleanup)  # type: ignore[attr-defined]
         return function
 
     @overload
