@@ -34,7 +34,6 @@ CANNOT = {
     "latency_submit": "no call that returns an item's result",
     "options": "no such options",
 }
-SHARE = {"chain1": 0.1, "chain5": 0.1, "chain20": 0.1}
 
 logger.remove()
 
