@@ -78,6 +78,7 @@ class Execution:
         self._winding_up = False
         self._closing: asyncio.Task[None] | None = None
         self._submissions: set[Submission] = set()
+        self._hurrying = False  # asked to be called when the graph comes to rest
         self._batches = [w.inbox for w in self._runners() if isinstance(w.inbox, BatchInbox)]
         self._started_at: float | None = None
         self._elapsed: float | None = None
@@ -276,17 +277,20 @@ class Execution:
         """Follow a submitted item; it is told if the run ends before its result is there."""
         self._submissions.add(submission)
         submission.future.add_done_callback(lambda _: self._submissions.discard(submission))
-        if self._batches and len(self._submissions) == 1:
+        self._ask_to_hurry()
+
+    def _ask_to_hurry(self) -> None:
+        if self._batches and self._submissions and not self._hurrying:
+            self._hurrying = True
             self.scheduler.on_park(self._hurry_batches)
 
     def _hurry_batches(self) -> None:
         """Nobody waits for a batch to fill while nothing else is on its way to it."""
-        if not self._submissions:
-            return
+        self._hurrying = False
         if not any(runner.in_flight for runner in self._runners()):
             for batch in self._batches:
                 batch.hurry()
-        self.scheduler.on_park(self._hurry_batches)
+        self._ask_to_hurry()
 
     def _end_submissions(self, outcome: Outcome) -> None:
         for submission in list(self._submissions):

@@ -78,7 +78,7 @@ class Turns:
         finally:
             if hasattr(produced, "aclose"):
                 await produced.aclose()
-            elif hasattr(produced, "close"):
+            else:
                 produced.close()
 
     async def _watched(self, step: Callable[[], Awaitable[Any]]) -> Any:
