@@ -61,6 +61,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         parser.error(f"there is no work {', '.join(map(repr, unknown))}; works are: {', '.join(WORKS)}")
     if options.size == QUICK and (options.write_docs or options.check):
         parser.error("a quick run is too short for --write-docs and --check")
+    if options.write_docs and set(options.peers) != set(PEERS):
+        parser.error("--write-docs wants all peers: a table on the page leaves nobody out")
     return options
 
 

@@ -496,6 +496,7 @@ def test_only_what_stands_between_the_comments_is_written(tmp_path: Path) -> Non
         (["--peers", "csp,rx"], "no peer 'rx'; peers are: aiostream"),
         (["--quick", "--check"], "too short"),
         (["--quick", "--write-docs"], "too short"),
+        (["--peers", "csp", "--write-docs"], "wants all peers"),
     ],
 )
 def test_the_command_refuses_what_would_not_measure(
