@@ -122,6 +122,34 @@ class TestRun:
         assert plumber.report is not None
         assert plumber.report.state == "aborted"
 
+    @pytest.mark.parametrize("what", ["run", "async with"])
+    async def test_p5_cancelled_again_it_still_waits_for_the_end(self, what):
+        cleaned = []
+
+        async def cleanup(self):
+            try:
+                await asyncio.sleep(10)
+            finally:
+                cleaned.append(self.name)
+
+        async def use() -> None:
+            if what == "run":
+                await plumber.run()
+            else:
+                async with plumber:
+                    await asyncio.sleep(1000)
+
+        given = line(inp=node(feed(range(100), delay=1), cleanup=cleanup), out=node(same, cleanup=cleanup))
+        plumber = Plumber(given)
+        task = asyncio.create_task(use())
+        for moment in (5.5, 6.5, 7.5):
+            await asyncio.sleep(moment - now())
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert cleaned == ["inp", "out"]
+        assert plumber.report is not None
+
     async def test_it_may_have_a_deadline_of_asyncio(self):
         plumber = Plumber(line(inp=feed(range(100), delay=1), out=same))
         with pytest.raises(TimeoutError):

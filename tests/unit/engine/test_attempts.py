@@ -77,6 +77,20 @@ class TestFailure:
         assert sorted(cancelled) == [0, 1, 2]
         assert report.elapsed == 2.0
 
+    @SUSPENDS
+    async def test_p1_after_it_no_other_call_is_started(self, suspends):
+        calls = []
+
+        async def n(self, q_elt):
+            calls.append(q_elt[0])
+            await asyncio.sleep(suspends)
+            return await failing(2)(self, q_elt)
+
+        report = await failed(Plumber(line(inp=feed(range(10)), n=node(n, concurrency=1), out=same)))
+        stats = report.statistics.node("n")
+        assert calls == [0, 1, 2]
+        assert (stats.received, stats.sent, stats.failed) == (3, 2, 1)
+
     async def test_the_first_of_several_failures_is_the_one_that_is_told(self):
         async def n(self, q_elt):
             await asyncio.sleep(q_elt[0])

@@ -211,6 +211,26 @@ class TestSetupAndCleanup:
         assert plumber.report is not None
         assert str(plumber.report.error) == "node 'inp' failed: CancelledError: "
 
+    @pytest.mark.parametrize("turns", range(12))
+    async def test_p5_whenever_the_abort_comes_what_was_set_up_is_cleaned_up_once(self, turns):
+        begun: list[tuple[str, str]] = []
+
+        def beginning(what: str) -> Any:
+            async def begin(self):
+                begun.append((what, self.name))
+                await asyncio.sleep(0)
+
+            return begin
+
+        both = {"setup": beginning("setup"), "cleanup": beginning("cleanup")}
+        plumber = Plumber(line(inp=node(feed([1]), **both), out=node(same, **both)))
+        plumber.create_pipeline()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(plumber.abort(), 100)
+        for name in ("inp", "out"):
+            assert begun.count(("setup", name)) == begun.count(("cleanup", name)) <= 1
+
     @pytest.mark.parametrize("command", ["stop", "abort"])
     async def test_p9_a_cleanup_may_say_stop_and_abort(self, command):
         async def cleanup(self):

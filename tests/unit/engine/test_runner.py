@@ -216,6 +216,21 @@ class TestBackpressure:
         assert len(n.items) == 7
         await plumber.abort()
 
+    @pytest.mark.parametrize("concurrency", [1, 2, 5])
+    async def test_p4_they_are_in_a_sink_too(self, concurrency):
+        probe = Probe()
+
+        async def out(self, q_elt):
+            await probe(self, q_elt)
+            await asyncio.sleep(3600 if q_elt[0] == 0 else 0)
+
+        plumber = Plumber(line(inp=feed(range(1000)), out=node(out, concurrency=concurrency, queue_size=1)))
+        plumber.create_pipeline()
+        await asyncio.sleep(60)
+        assert len(probe.items) == concurrency
+        assert plumber.statistics().node("out").held == concurrency - 1
+        await plumber.abort()
+
     async def test_a_slow_branch_holds_up_the_source_of_both(self):
         fast = Probe()
         given = graph(

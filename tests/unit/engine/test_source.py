@@ -157,12 +157,23 @@ class TestFailure:
         with pytest.raises(NodeError, match="line 2"):
             await Plumber(line(inp=node(yields, on_error="skip"), out=same)).run()
 
-    async def test_a_source_that_cancels_itself_fails_the_run(self):
+    @ALL
+    async def test_a_source_that_raises_a_cancelled_error_fails_the_run(self, kind):
         async def puts(self, output_q):
+            await output_q.put(1)
             raise asyncio.CancelledError
 
+        async def async_yields(self):
+            yield 1
+            raise asyncio.CancelledError
+
+        def yields(self):
+            yield 1
+            raise asyncio.CancelledError
+
+        inp = {"coroutine": puts, "async generator": async_yields}.get(kind, yields)
         with pytest.raises(NodeError, match="node 'inp' failed: CancelledError"):
-            await Plumber(line(inp=puts, out=same)).run()
+            await Plumber(line(inp=inp, out=same)).run()
 
     async def test_one_that_cancels_its_task_fails_the_run(self):
         async def puts(self, output_q):
