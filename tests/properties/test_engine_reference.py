@@ -1,0 +1,35 @@
+"""Random graphs against the reference interpreter, in virtual time and under shuffled schedules."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.testing import FuzzLoop
+
+from .reference import Case
+from .running import World, check, run_world
+from .strategies import Shape, cases, examples
+
+
+@examples(150)
+@given(cases())
+def test_p1_p2_p3_p4_p5_random_graphs(case: Case) -> None:
+    world = World(case)
+    check(world, run_world(world))
+
+
+@examples(100)
+@given(cases(), st.integers(0, 1 << 30))
+def test_p1_p2_p3_p4_p5_random_graphs_under_any_schedule(case: Case, seed: int) -> None:
+    world = World(case)
+    check(world, run_world(world, lambda: FuzzLoop(seed)))
+
+
+@examples(15)
+@given(cases(Shape(threads=True, max_nodes=6, real_time=True)))
+def test_p1_p2_p3_p5_random_graphs_with_threads(case: Case) -> None:
+    world = World(case, real_time=True)
+    check(world, run_world(world, asyncio.new_event_loop))
