@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.metadata
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -130,10 +131,12 @@ class Adapter:
 
     def _stand_in(self, shape: str) -> Callable[[Any], Any]:
         """The function of the simpler shape that does ``shape`` too."""
-        function = next(getattr(self.module, name) for name in STAND_INS[shape] if hasattr(self.module, name))
+        function: Callable[[Any], Any] = next(
+            getattr(self.module, name) for name in STAND_INS[shape] if hasattr(self.module, name)
+        )
         if shape != "graphs":
-            return function  # type: ignore[no-any-return]
-        return _many_at_once(function) if asyncio.iscoroutinefunction(function) else _many_in_turn(function)
+            return function
+        return _many_at_once(function) if inspect.iscoroutinefunction(function) else _many_in_turn(function)
 
 
 def _many_at_once(chain: Callable[[Any], Any]) -> Callable[[Graphs], Any]:

@@ -1,5 +1,8 @@
 """csp: reactive time series in an engine written in C++."""
 
+# mypy: ignore-errors
+# In functions that csp reads, annotations are its own language.
+
 from __future__ import annotations
 
 from datetime import datetime, timedelta
@@ -32,22 +35,22 @@ CANNOT = {
 START = datetime(2020, 1, 1)
 
 
-@csp.node  # type: ignore[misc]
+@csp.node
 def _last(function: object, x: ts[object]) -> None:
     if csp.ticked(x):
-        function(x)  # type: ignore[operator]
+        function(x)
 
 
-@csp.node  # type: ignore[misc]
+@csp.node
 def _together(function: object, left: ts[object], right: ts[object]) -> None:
     if csp.ticked(left, right):
-        function(left, right)  # type: ignore[operator]
+        function(left, right)
 
 
-@csp.node  # type: ignore[misc]
+@csp.node
 def _of_all(function: object, xs: [ts[int]]) -> ts[int]:
     if csp.ticked(xs):
-        return function(list(xs.validvalues()))  # type: ignore[operator]
+        return function(list(xs.validvalues()))
 
 
 def _source(items: int) -> Any:
@@ -59,7 +62,7 @@ def _run(graph: Any, job: Any) -> None:
     csp.run(graph, job, starttime=START, endtime=timedelta(microseconds=job.items))
 
 
-@csp.graph  # type: ignore[misc]
+@csp.graph
 def _chain(job: object) -> None:
     x = _source(job.items)
     for _ in range(job.depth - 1):
@@ -72,7 +75,7 @@ def plain(job: Chain) -> None:
     _run(_chain, job)
 
 
-@csp.graph  # type: ignore[misc]
+@csp.graph
 def _diamond(job: object) -> None:
     x = _source(job.items)
     _together(job.pair.plain, csp.apply(x, job.left.plain, int), csp.apply(x, job.right.plain, int))
@@ -87,7 +90,7 @@ def _nothing(_: object) -> None:
     """What csp does behind a sink: it leaves out nodes that nobody listens to."""
 
 
-@csp.graph  # type: ignore[misc]
+@csp.graph
 def _dag(job: object) -> None:
     values = [_source(job.items)]
     for body, upstreams in zip(job.bodies[1:], job.upstreams[1:], strict=True):
@@ -101,7 +104,7 @@ def dag(job: Dag) -> None:
     _run(_dag, job)
 
 
-@csp.graph  # type: ignore[misc]
+@csp.graph
 def _pushed(job: object, source: object, put: object) -> None:
     x = source.out()
     for _ in range(job.depth):

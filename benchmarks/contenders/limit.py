@@ -11,7 +11,7 @@ ABOUT = (
     "No graph: the functions are called one after the other in a loop, and sleeping ones in as many tasks as may "
     "sleep at once. Nobody who does more than that can be faster."
 )
-DISTRIBUTION = None
+DISTRIBUTION: str | None = None
 CANNOT = {
     "polite": "never gives the event loop back",
     "options": "has no options",

@@ -16,11 +16,12 @@ ABOUT = (
     f"This library: `Plumber(dict).run()` with its defaults (up to 64 calls of a node at once, results in the order "
     f"of the input, bounded channels, statistics on) and `queue_size` {BUFFER}. Sleeping nodes have `concurrency` 500."
 )
-DISTRIBUTION = None
+DISTRIBUTION: str | None = None
 VERSION = pipelines.__version__
 
 Coro = Callable[..., Any]
 DEFAULTS: Mapping[str, Any] = {"queue_size": BUFFER}
+OPTION_PROPERTIES: Mapping[str, dict[str, Any]] = {"timeout": {"timeout": 60.0}, "retry": {"retry": {"attempts": 3}}}
 READS_PER_SECOND = 50
 
 
@@ -139,7 +140,7 @@ async def latency_submit(job: RoundTrips) -> None:
 
 async def options(job: Variant) -> None:
     """The chain, with an option that is set and never needed."""
-    properties = {"timeout": {"timeout": 60.0}, "retry": {"retry": {"attempts": 3}}}.get(job.option or "", {})
+    properties = OPTION_PROPERTIES.get(job.option or "", {})
     hooks = [lambda event: None] if job.option == "hooks" else []
     plumber = Plumber(_chain_of(job.chain), defaults={**DEFAULTS, **properties}, hooks=hooks)
     if job.option == "statistics":

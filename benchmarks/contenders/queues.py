@@ -14,7 +14,7 @@ ABOUT = (
     f"Written by hand: an `asyncio.Queue({BUFFER})` for every edge, one task for every stage, an end marker through "
     "the queues. Ordered sleeping: tasks are started in order, and their results awaited in order."
 )
-DISTRIBUTION = None
+DISTRIBUTION: str | None = None
 CANNOT = {"options": "has no options"}
 
 Queue = asyncio.Queue[Any]

@@ -79,9 +79,10 @@ def names_in(adapter: Path) -> tuple[set[str], set[str]]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             functions.add(node.name)
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            functions.add(node.targets[0].id)
-            if node.targets[0].id == "CANNOT" and isinstance(node.value, ast.Dict):
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            target = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+            functions.add(target)
+            if target == "CANNOT" and isinstance(node.value, ast.Dict):
                 reasons = {ast.literal_eval(key) for key in node.value.keys if key is not None}
     return functions, reasons
 
