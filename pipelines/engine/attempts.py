@@ -130,7 +130,9 @@ class Attempts:
         failed = FailedItem(item, self._node.name, error, attempts)
         self._run.note_failure(failed)
         if policy == "fail":
-            raise NodeError(self._node.name, item, attempts, cause=error) from error
+            failure = NodeError(self._node.name, item, attempts, cause=error)
+            self._run.scheduler.fail(failure)  # at once: nobody is to start another call
+            raise failure from error
         return GivenUp(failed)
 
 

@@ -290,9 +290,9 @@ class Source:
         credit = gate.grant()
         try:
             over = self._pull(iterator, credit)
-        except (NodeError, LimitError):
+        except (NodeError, LimitError, KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
-        except Exception as error:
+        except BaseException as error:  # a CancelledError too: nobody else's can come up here
             raise NodeError(self.name, cause=error) from error
         gate.credit = 0
         now = self._scheduler.clock()
