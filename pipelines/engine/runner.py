@@ -239,7 +239,7 @@ class Runner:
         self.blocked = bool(self.outbox.held) or (self.inbox.available() > 0 and self.outbox.room() <= 0)
         self.meter.enter(BLOCKED if self.blocked else WAITING, self._scheduler.clock())
         if not self.blocked and not self.queued and self._startable() > 0:
-            self._scheduler.mark(self)
+            self._scheduler.mark_first(self)
 
     def _end(self) -> None:
         self.ended = True

@@ -121,6 +121,7 @@ class Scheduler:
 
     def spawn(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run ``coro`` as a task of this graph; its failure fails the run."""
+        self.begin_turn(self.clock())
         # Every task begins with the variables of whoever started the run, not of some coro.
         task = self.loop.create_task(coro, context=self.context.copy())
         self.tasks.add(task)
@@ -187,6 +188,15 @@ class Scheduler:
         if self._parked is not None:
             self._unpark()
 
+    def mark_first(self, runner: Visited) -> None:
+        """Have the driver visit ``runner`` before all others: it was interrupted in the middle of its batch.
+
+        Were it to wait for its turn, the readers of its first half would pass that on, and in a deep
+        graph batches would fall into ever smaller pieces.
+        """
+        runner.queued = True
+        self._ready.appendleft(runner)
+
     def mark_next_turn(self, runner: Visited) -> None:
         """Have the driver visit ``runner`` once more in the next turn of the loop."""
         self._again.append(runner)
@@ -199,7 +209,11 @@ class Scheduler:
             self._unpark()
 
     def begin_turn(self, now: float) -> None:
-        """Something of the graph is active in this turn of the loop: its time counts from now."""
+        """Something of the graph is active in this turn of the loop: its time counts from now.
+
+        Called before anything is put into the loop's queue, so that `_tick` stands before it: then
+        one turn never sees the end of one budget and a whole new one.
+        """
         if not self._ticking:
             self._ticking = True
             self.deadline = now + TURN_BUDGET
@@ -245,7 +259,7 @@ class Scheduler:
 
     async def _drive(self, flight: Flight) -> None:
         ready = self._ready
-        self.begin_turn(self.clock())
+        await self.breathe(self.clock())
         while not self._is_over():
             while ready and not self.aborting:
                 runner = ready.popleft()
@@ -257,7 +271,7 @@ class Scheduler:
                     await self.breathe(now)
             if not self._is_over() and not self._stir():
                 await self._park()
-                self.begin_turn(self.clock())
+                await self.breathe(self.clock())
 
     def _is_over(self) -> bool:
         return not self.live or self.aborting
@@ -280,6 +294,7 @@ class Scheduler:
     def _unpark(self) -> None:
         parked = self._parked
         if parked is not None and not parked.done():
+            self.begin_turn(self.clock())
             parked.set_result(None)
 
     def ended(self) -> None:

@@ -160,3 +160,9 @@ class ExecutorSuite:
 
 class TestThreadExecutor(ExecutorSuite):
     make = ThreadExecutor
+
+    async def test_p4_calls_that_are_over_are_forgotten(self):
+        async with self.executor() as executor:
+            await asyncio.gather(*[executor.call(int) for _ in range(100)])
+            while executor._running:  # type: ignore[attr-defined]
+                await asyncio.sleep(0)

@@ -264,6 +264,7 @@ class TestReportedFailures:
         plumber.create_pipeline()
         await asyncio.sleep(5)
         assert len(told) == 4
+        assert plumber.statistics().edge("inp", "dead").peak == 3
         await plumber.abort()
 
 
