@@ -110,7 +110,7 @@ class MemoryChannel:
     # The writer's end.
 
     def _free(self) -> int:
-        return self.capacity - self.qsize()
+        return self.capacity - len(self.items) + self.tombs - self.lent
 
     def _push_lossy(self, item: Any) -> None:
         if self.qsize() < self.capacity:

@@ -45,6 +45,7 @@ class Outbox:
 
     Attributes:
         append: Pushes one plain item into all ports and taps; the quick loops call it directly.
+        room: Says how many outcomes all ports can take now.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class Outbox:
         "meter",
         "name",
         "ports",
+        "room",
         "route",
         "taps",
     )
@@ -68,8 +70,10 @@ class Outbox:
         self.route = route
         self.meter = meter
         self.taps: list[Port] = []
-        self.append: Callable[[Any], None] = _fan_out([port.push for port in ports.values()])
-        self._readers: list[Callable[[], None]] | None = None
+        self.append: Callable[[Any], None]
+        self.room: Callable[[], int]
+        self._readers: list[Callable[[], None]] | None
+        self._wire()
         self._ordered = ordered
         self._next = 0
         self._head = 0
@@ -88,24 +92,12 @@ class Outbox:
             self._wire()
 
     def _wire(self) -> None:
-        self.append = _fan_out([each.push for each in self._all()])
+        self.append = _fan_out([port.push for port in self._all()])
+        self.room = _least([port.room for port in self._all()] + ([self.route.room] if self.route else []))
         self._readers = None
 
     def _all(self) -> list[Port]:
         return [*self.ports.values(), *self.taps]
-
-    # Room.
-
-    def room(self) -> int:
-        """How many outcomes all ports can take now."""
-        room = UNBOUNDED
-        for port in self.ports.values():
-            room = min(room, port.room())
-        for port in self.taps:
-            room = min(room, port.room())
-        if self.route is not None:
-            room = min(room, self.route.room())
-        return room
 
     @property
     def held(self) -> int:
@@ -243,3 +235,10 @@ def _fan_out(pushes: Sequence[Callable[[Any], None]]) -> Callable[[Any], None]:
             push(item)
 
     return push_to_all
+
+
+def _least(rooms: Sequence[Callable[[], int]]) -> Callable[[], int]:
+    """One function that gives the least of several rooms."""
+    if len(rooms) == 1:
+        return rooms[0]
+    return lambda: min([room() for room in rooms], default=UNBOUNDED)

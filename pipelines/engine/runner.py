@@ -228,18 +228,24 @@ class Runner:
 
     def _settle(self) -> None:
         """After a visit: end, or note what the node waits for."""
-        # Sources that were stopped were cut wherever they stood.
-        if (counts := self.inbox.surplus(self.name)) is not None and not self.run.draining:
-            raise AlignmentError(self.name, counts)
+        if self.node.zips:
+            self._check_surplus()
         if self.in_flight or self._helpers:
             return
-        if self.inbox.ended and not self.outbox.held:
+        held, available = self.outbox.held, self.inbox.available()
+        if not held and not available and self.inbox.ended:
             self._end()
             return
-        self.blocked = bool(self.outbox.held) or (self.inbox.available() > 0 and self.outbox.room() <= 0)
+        self.blocked = held > 0 or (available > 0 and self.outbox.room() <= 0)
         self.meter.enter(BLOCKED if self.blocked else WAITING, self._scheduler.clock())
-        if not self.blocked and not self.queued and self._startable() > 0:
+        if available > 0 and not self.blocked and not self.queued and self._startable() > 0:
             self._scheduler.mark_first(self)
+
+    def _check_surplus(self) -> None:
+        counts = self.inbox.surplus(self.name)
+        # Sources that were stopped were cut wherever they stood.
+        if counts is not None and not self.run.draining:
+            raise AlignmentError(self.name, counts)
 
     def _end(self) -> None:
         self.ended = True

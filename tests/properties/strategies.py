@@ -60,6 +60,7 @@ class Shape:
     threads: bool = False
     max_items: int = 15
     independent: bool = True
+    overflow: bool = False
     real_time: bool = False
     """Runs in seconds that pass: short delays, no rates, no pauses before a retry, nothing that times out."""
 
@@ -150,6 +151,8 @@ class _Drawing:
             properties["timeout"] = TIMEOUT
         if node.kind == "thread":
             properties["executor"] = "thread"
+        if self.shape.overflow:
+            properties["overflow"] = draw(st.sampled_from(("drop_new", "drop_old", "block")))
         node = replace(node, properties=properties)
         if actions & {"fail", "hang"}:
             node = self._with_policy(node)
