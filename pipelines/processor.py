@@ -32,6 +32,10 @@ class Processor:
         env_vars: The mapping given to `Plumber`, the same object for all nodes.
         processor_coro: The function that runs for each item; None for a source fed by the program.
         liason_queues: The incoming and the outgoing channels, as two tuples.
+        input_queue: Joins the incoming channels; ``qsize()`` says how many calls' worth is waiting.
+            None for a source, and before the graph is started.
+        output_queue: Of a source: what its items are put into. Else: where results wait for their
+            turn; ``qsize()`` says how many do. None before the graph is started.
         outcome: How the run ended, for ``cleanup``: ``completed``, ``failed``, ``stopped`` or
             ``aborted``; None while it runs.
     """

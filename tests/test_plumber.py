@@ -190,8 +190,8 @@ async def test_nodes_bear_the_seeds_attributes():
     assert by_name["n2"].processor_coro == StringFunc.toupper
     assert [len(by_name["n3"].liason_queues[0]), len(by_name["n3"].liason_queues[1])] == [2, 1]
     assert by_name["n1"].liason_queues[1][1] is by_name["n3"].liason_queues[0][0]
-    assert by_name["n3"].input_queue is not None
-    assert by_name["n3"].output_queue is not None
+    assert by_name["n3"].input_queue.qsize() == 0
+    assert by_name["n3"].output_queue.qsize() == 0
     assert by_name["inp"].input_queue is None
     assert by_name["inp"].output_queue.qsize() == 0
     await plumber.abort()

@@ -31,6 +31,10 @@ class SingleInbox:
         """How many items can be taken now."""
         return len(self.items)
 
+    def qsize(self) -> int:
+        """How many ``q_elt`` could be taken now, under the name it has in ``asyncio.Queue``."""
+        return self.available()
+
     @property
     def noted(self) -> bool:
         """Whether something inside is no plain item."""
@@ -79,6 +83,10 @@ class ZipInbox:
         ready = min(map(len, self._queues))
         # A run of tombstones is one entry of many positions: entries no longer count positions.
         return min(ready, 1) if self.noted else ready
+
+    def qsize(self) -> int:
+        """How many ``q_elt`` could be taken now, under the name it has in ``asyncio.Queue``."""
+        return self.available()
 
     @property
     def noted(self) -> bool:
@@ -147,6 +155,10 @@ class MergeInbox:
     def available(self) -> int:
         """How many entries can be taken now."""
         return sum([len(channel.items) for channel in self.channels])
+
+    def qsize(self) -> int:
+        """How many ``q_elt`` could be taken now, under the name it has in ``asyncio.Queue``."""
+        return self.available()
 
     @property
     def noted(self) -> bool:

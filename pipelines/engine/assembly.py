@@ -84,7 +84,7 @@ class Assembly:
         else:
             inbox = join(self.incoming[node.name], node.name, zips=node.zips)
             worker = Runner(node, processor, inbox, outbox, run, call)
-            processor.input_queue = inbox
+            processor.input_queue = worker.inbox
             processor.output_queue = outbox
         for channel in [*self.outgoing[node.name], *([self.routes[node.name]] if node.name in self.routes else [])]:
             channel.on_room = worker.on_room

@@ -42,6 +42,10 @@ class BatchInbox:
             return 1 + self._inner.available() // self._batch.size
         return 1 if self._rows and (self._due or self._inner.ended) else 0
 
+    def qsize(self) -> int:
+        """Items that were collected for the next list."""
+        return len(self._rows)
+
     noted = True  # so that nobody borrows: every list is made by `take`
 
     def lend(self, count: int) -> tuple[Iterator[tuple[Any, ...]], int]:

@@ -104,6 +104,10 @@ class Outbox:
         """Outcomes that are there but cannot leave yet."""
         return len(self._early) + len(self._waiting)
 
+    def qsize(self) -> int:
+        """The same, under the name it has in ``asyncio.Queue``."""
+        return self.held
+
     # Order.
 
     def open(self) -> int:
