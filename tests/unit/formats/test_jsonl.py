@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pipelines.formats import FormatError, RecordError, reading
 from pipelines.formats.jsonl import JsonlWriter
+from pipelines.graph import Batch, Properties
 from pipelines.types import FailedItem
 from tests.unit.formats.fakes import FakeNode, read
 
