@@ -150,10 +150,9 @@ class TestOfARun:
                 await sleeper(1)(self, q_elt)
             return await bad(self, q_elt)
 
-        run = await failed(Plumber(line(inp=feed(range(10)), n=n, out=same)))
+        run = await failed(Plumber(line(inp=feed(range(10)), n=node(n, concurrency=1), out=same)))
         stats = run.statistics.node("n")
-        assert stats.received == stats.sent + stats.failed + stats.held
-        assert (stats.sent, stats.failed, stats.in_flight) == (5, 1, 0)
+        assert (stats.received, stats.sent, stats.failed, stats.held, stats.in_flight) == (6, 5, 1, 0, 0)
         assert run.statistics.node("inp").sent == 10
 
     async def test_p1_a_source_that_fails_has_sent_what_it_sent(self):
