@@ -285,9 +285,9 @@ def test_a_stall_must_not_lose_items_nor_their_order() -> None:
 
 def test_memory_that_is_gone_again_was_used() -> None:
     with Meter() as meter:
-        block = b"x" * 30_000_000
+        block = b"x" * 80_000_000  # more than malloc ever takes from what it kept resident
         del block
-    assert meter.reading.growth > 20
+    assert meter.reading.growth > 60
     assert meter.reading.seconds > 0
 
 

@@ -102,9 +102,16 @@ def test_p6_what_cannot_be_opened_fails_the_run(source: Path, tmp_path: Path) ->
     assert pipelines.run(graph).state == "completed"
 
 
-def test_a_writer_that_nobody_would_finish_is_refused(source: Path, tmp_path: Path) -> None:
-    graph = chain(source, tmp_path / "out.csv")
+def test_a_writer_takes_its_setup_and_cleanup_along_when_it_is_no_name(source: Path, tmp_path: Path) -> None:
+    graph = chain(source, tmp_path / "out.csv", on_error="skip")
     graph["nodes"]["out"]["coro"] = write_csv
+    assert pipelines.run(graph).state == "completed"
+    assert (tmp_path / "out.csv").exists()
+
+
+def test_a_writer_that_nobody_would_finish_is_refused(source: Path, tmp_path: Path) -> None:
+    graph = chain(source, tmp_path / "out.csv", on_error="skip")
+    graph["nodes"]["out"]["properties"] = {"setup": None, "cleanup": None}
     with pytest.raises(NodeError, match="node 'out' has no open file"):
         pipelines.run(graph)
 
