@@ -6,8 +6,8 @@ import asyncio
 import csv
 import importlib.util
 import json
-import re
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
