@@ -50,6 +50,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """The clock by which a graph in this loop measures itself."""
         return self.time
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """As in any loop, but without the timeout: its timer would ring before any thread has ended."""
+        await super().shutdown_default_executor()
+
     def _jump(self, seconds: float) -> None:
         # The smallest step there is, at least: adding very little to a float may add nothing.
         self._now = max(self._now + seconds, math.nextafter(self._now, math.inf))

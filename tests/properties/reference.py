@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
+from pipelines.statistics import Statistics
 from pipelines.types import FailedItem
 
 SOURCE_KINDS = ("put", "generator source", "async generator source", "list source", "fed")
@@ -194,6 +195,12 @@ def is_consistent(q_elt: Sequence[Item]) -> bool:
 
 Positions = list[Any]
 """What stands on an edge: values, and None where something was dropped."""
+
+
+def positions_put(case: Case, statistics: Statistics) -> dict[str, range]:
+    """What each source has put, by its counters."""
+    counts = {node.name: statistics.node(node.name) for node in case.sources}
+    return {name: range(node.sent + node.skipped + node.failed) for name, node in counts.items()}
 
 
 class Reference:

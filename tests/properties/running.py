@@ -149,6 +149,9 @@ class World:
 
     async def feed(self, node: NodeSpec) -> None:
         """Put everything of a source without coro, from outside."""
+        nowhere = not self.case.downstreams[node.name]
+        while nowhere and not self.began and self.plumber.report is None:  # nothing keeps its items before the start
+            await asyncio.sleep(0)
         try:
             for step, value in self.positions(node):
                 await _pause(step)

@@ -11,15 +11,14 @@ from typing import Any
 import pytest
 
 from pipelines import NodeError, Plumber, Report
-from pipelines.statistics import Statistics
 from pipelines.testing import FuzzLoop, VirtualTimeLoop, no_leaks
 
-from .reference import Case, Reference
+from .reference import Reference, positions_put
 from .running import LONGEST, LoopFactory, World, check, is_one_to_one, run_bounded
 from .scenes import SCENES
 from .strategies import EXPLORING
 
-MOST_MOMENTS = 1000 if EXPLORING else 25
+MOST_MOMENTS = 1000 if EXPLORING else 15
 
 Disturbance = Callable[[Plumber, "asyncio.Task[Report]"], Coroutine[Any, Any, None]]
 
@@ -156,13 +155,9 @@ def check_end(world: World, states: set[str]) -> None:
         check_aborted(world, report)
     else:
         cut = report.state == "stopped"
-        check(world, report, Reference(world.case, positions(world.case, report.statistics) if cut else None, cut=cut))
-
-
-def positions(case: Case, statistics: Statistics) -> dict[str, range]:
-    """What each source has put, by its counters."""
-    counts = {node.name: statistics.node(node.name) for node in case.sources}
-    return {name: range(node.sent + node.skipped + node.failed) for name, node in counts.items()}
+        check(
+            world, report, Reference(world.case, positions_put(world.case, report.statistics) if cut else None, cut=cut)
+        )
 
 
 def check_aborted(world: World, report: Report) -> None:

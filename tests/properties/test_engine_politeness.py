@@ -1,7 +1,7 @@
 """The event loop gets its turn back in time (P8), measured on a clock that only work moves.
 
 `WorkLoop` gives the engine a clock that stands still but for what coros say they have cost, and for a tenth of a
-microsecond that every look at it costs. So the tests know exactly how much is done in each turn of the loop, on any machine.
+microsecond that every look at it costs. So the tests know how much is done in each turn of the loop, on any machine.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from pipelines import SKIP, NodeError, Plumber
 from pipelines.errors import ClosedError, StateError
-from pipelines.testing import Probe, feed, run_graph
+from pipelines.testing import FuzzLoop, Probe, feed, run_graph
 
+from .running import run_bounded
 from .small import chain, later, pass_on
 
 
@@ -82,6 +84,39 @@ async def test_p2_waiting_puts_are_served_in_turn() -> None:
         plumber.resume("in")
         assert [item async for item in stream] == list(range(6))
         await plumber.wait()
+
+
+def test_p2_waiting_puts_are_served_in_turn_under_any_schedule() -> None:
+    async def main() -> list[int]:
+        plumber = Plumber(chain(None, later, queue_size=3, concurrency=2))
+        running = asyncio.create_task(plumber.run(collect=["n0"]))
+        puts = []
+        for item in range(20):
+            puts.append(asyncio.create_task(plumber.put("in", item)))
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*puts)
+        plumber.close("in")
+        return list((await running).outputs["n0"])
+
+    for seed in range(30):
+        assert run_bounded(main(), functools.partial(FuzzLoop, seed)) == list(range(20))
+
+
+@pytest.mark.virtual_time
+async def test_a_merge_takes_from_its_upstreams_in_turn() -> None:
+    for coro in (pass_on, later):
+        graph = {
+            "nodes": {
+                "a": {"coro": lambda processor: ["a"] * 100},
+                "b": {"coro": lambda processor: ["b"] * 100},
+                "c": {"coro": lambda processor: ["c"] * 100},
+                "out": {"coro": coro, "properties": {"aggregate_inputs": False, "queue_size": 4}},
+            },
+            "graph": {"a": ["out"], "b": ["out"], "c": ["out"]},
+        }
+        report = await Plumber(graph).run(collect=["out"])
+        begin = report.outputs["out"][:150]
+        assert all(begin.count(name) >= 40 for name in "abc")
 
 
 @pytest.mark.virtual_time
