@@ -78,8 +78,8 @@ class Source:
         self._iterator: Iterator[Any] | None = None
         half = min([channel.capacity for channel in processor.liason_queues[1]], default=2) // 2
         self.gate = Gate(node, outbox, run.scheduler, max(1, half), self._on_opened)
-        # Without a setup the program may put at once, before the start too.
-        self.gate.ready = self.is_fed and node.setup is None
+        # Before the start the program may put what there are channels for.
+        self.gate.ready = self.is_fed and node.setup is None and bool(node.downstreams)
 
     @property
     def is_fed(self) -> bool:
