@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.testing import FuzzLoop
+from pipelines.testing import FuzzLoop, VirtualTimeLoop
 
 from .reference import Case
 from .running import World, check, run_world
@@ -33,3 +34,17 @@ def test_p1_p2_p3_p4_p5_random_graphs_under_any_schedule(case: Case, seed: int) 
 def test_p1_p2_p3_p5_random_graphs_with_threads(case: Case) -> None:
     world = World(case, real_time=True)
     check(world, run_world(world, asyncio.new_event_loop))
+
+
+if sys.version_info >= (3, 12):
+
+    def eager_loop() -> VirtualTimeLoop:
+        loop = VirtualTimeLoop()
+        loop.set_task_factory(asyncio.eager_task_factory)
+        return loop
+
+    @examples(60)
+    @given(cases())
+    def test_p1_p2_p3_p4_p5_random_graphs_in_a_loop_with_eager_tasks(case: Case) -> None:
+        world = World(case)
+        check(world, run_world(world, eager_loop))
