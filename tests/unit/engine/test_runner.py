@@ -54,6 +54,15 @@ class TestConcurrency:
         assert probe.at_once == 5
         assert report.elapsed == 2.0
 
+    @pytest.mark.parametrize("behind", [None, 1, 2, 64], ids=lambda behind: f"{behind} behind")
+    async def test_p4_after_a_slow_call_in_front_it_is_reached_again(self, behind):
+        n = node(sleeper(lambda item: 2.0 if item == 0 else 1.0), concurrency=3)
+        given = line(inp=feed(range(30)), n=n)
+        if behind is not None:
+            given = line(inp=feed(range(30)), n=n, out=node(same, queue_size=behind))
+        # While the first call lasts others may be done, as far as there is room for their results.
+        assert 10.0 <= (await Plumber(given).run()).elapsed <= 11.0
+
     async def test_p2_calls_that_do_not_suspend_are_made_in_order_at_any_concurrency(self):
         probe = Probe()
         await Plumber(line(inp=feed(range(1000)), n=probe, out=same)).run()
