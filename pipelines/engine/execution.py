@@ -171,7 +171,7 @@ class Execution:
             processor.outcome = self._outcome()
         cleanups = any(worker.node.cleanup is not None for worker in self.workers.values())
         if cleanups or self.executors:
-            self._closing = self.loop.create_task(self._wind_up(), context=self.scheduler.context.copy())
+            self._closing = self.scheduler.make_task(self._wind_up())
         else:
             self._finish(self._outcome())
 

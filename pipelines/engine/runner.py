@@ -392,6 +392,9 @@ class Runner:
         self.in_flight -= 1
         if self.in_flight == 0:
             self.meter.enter(WAITING, self._scheduler.clock())
+        held = self.outbox.held
         self.outbox.close(place, outcome, tickets)
+        if self.outbox.held < held:
+            self.wake()  # others were waiting for this one: now more calls may start than this task can make
         if self._turns is not None:
             self._turns.call_next()

@@ -122,11 +122,17 @@ class Scheduler:
     def spawn(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run ``coro`` as a task of this graph; its failure fails the run."""
         self.begin_turn(self.clock())
-        # Every task begins with the variables of whoever started the run, not of some coro.
-        task = self.loop.create_task(coro, context=self.context.copy())
+        task = self.make_task(coro)
         self.tasks.add(task)
         task.add_done_callback(self._task_done)
         return task
+
+    def make_task(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that begins with the context variables of whoever started the run, not of some coro.
+
+        Not by the loop's task factory: an eager one would run it before its maker is ready for that.
+        """
+        return asyncio.Task(coro, loop=self.loop, context=self.context.copy())
 
     def fail(self, error: BaseException) -> None:
         """The run has failed: remember the first reason, cancel everything.

@@ -95,6 +95,11 @@ class World:
         return makers[node.kind](node)
 
     @property
+    def open(self) -> dict[str, int]:
+        """Calls and sources that were begun and have not come to their ``finally``, by node."""
+        return dict(+self._running)
+
+    @property
     def began(self) -> bool:
         return any(isinstance(event, RunStarted) for event in self.events)
 
@@ -102,9 +107,13 @@ class World:
 
     def positions(self, node: NodeSpec) -> Iterator[tuple[Step, Any]]:
         """What a source does, position by position: the step, and the value to put."""
-        for position in range(self.case.lengths[node.name]):
-            step, item = node.step_for(position), first_of(node, position)
-            yield step, self._meant(node, step, item)
+        self._running[node.name] += 1
+        try:
+            for position in range(self.case.lengths[node.name]):
+                step, item = node.step_for(position), first_of(node, position)
+                yield step, self._meant(node, step, item)
+        finally:
+            self._running[node.name] -= 1
 
     def _meant(self, node: NodeSpec, step: Step, item: Item) -> Any:
         if step.action == "skip":
@@ -338,6 +347,7 @@ def check(world: World, report: Report, reference: Reference | None = None) -> N
     case = world.case
     reference = reference or Reference(case)
     assert world.wrong == []
+    assert world.open == {}
     assert report.error is None
     assert report.state == ("stopped" if reference.cut else "completed")
     assert world.cleaned == world.begun

@@ -172,11 +172,13 @@ def throw(error: BaseException) -> Any:
     raise error
 
 
-@pytest.mark.parametrize("error", [Broken, StopIteration, StopAsyncIteration, asyncio.CancelledError, ClosedError])
-@pytest.mark.parametrize("kind", ["putting", "generator", "async_generator", "iterator"])
+SOURCES = ["putting", "generator", "async_generator", "iterator"]
+SOURCE_ERRORS = [Broken, StopAsyncIteration, asyncio.CancelledError, ClosedError, StopIteration]
+
+
+# Without the last: StopIteration is how an iterator ends.
+@pytest.mark.parametrize(("kind", "error"), list(itertools.product(SOURCES, SOURCE_ERRORS))[:-1])
 def test_p6_a_source_that_fails_after_some_items(kind: str, error: type[BaseException]) -> None:
-    if kind == "iterator" and error is StopIteration:
-        pytest.skip("that is how an iterator ends")
     for count in (0, 1, 2, 5):
         plumber, outcome = run(chain(failing_source(kind, count, error("source")), pass_on))
         assert isinstance(outcome, NodeError)
@@ -297,3 +299,36 @@ async def test_p6_everybody_who_waits_learns_of_a_failure() -> None:
     assert [result.__cause__ for result in results[:3]] == [error, error, error]
     assert isinstance(results[3].__cause__, Broken)
     assert results[4] is results[5] is error
+
+
+@pytest.mark.parametrize("policy", ["fail", "skip"])
+@pytest.mark.parametrize("kind", ["generator", "async_generator"])
+def test_p5_generators_are_finished_before_the_run_is(kind: str, policy: str) -> None:
+    begun: list[int] = []
+    finished: list[int] = []
+
+    def generator(processor: Any, q_elt: tuple[Any, ...]) -> Iterator[Any]:
+        begun.append(q_elt[0])
+        try:
+            yield from range(5)
+            if q_elt[0] == 3:
+                raise Broken
+        finally:
+            finished.append(q_elt[0])
+
+    async def async_generator(processor: Any, q_elt: tuple[Any, ...]) -> AsyncIterator[Any]:
+        begun.append(q_elt[0])
+        try:
+            for number in range(5):
+                await asyncio.sleep(1)
+                yield number
+            if q_elt[0] == 3:
+                raise Broken
+        finally:
+            await asyncio.sleep(0)
+            finished.append(q_elt[0])
+
+    coro = generator if kind == "generator" else async_generator
+    run(chain(feed(range(ITEMS)), coro, pass_on, on_error=policy, concurrency=3))
+    assert sorted(begun) == sorted(finished)
+    assert len(begun) >= 4
