@@ -73,6 +73,11 @@ class NodeSpec:
         return int(self.properties["batch"]["size"]) if "batch" in self.properties else 0
 
     @property
+    def timed(self) -> bool:
+        """How large its batches are is a matter of time."""
+        return "timeout" in self.properties.get("batch", {})
+
+    @property
     def attempts(self) -> int:
         return int(self.properties["retry"]["attempts"]) if "retry" in self.properties else 1
 

@@ -161,8 +161,10 @@ class _Drawing:
     def _with_batch(self, node: NodeSpec) -> NodeSpec:
         if not self.shape.batches or node.kind in YIELDING or self.draw(st.integers(0, 7)) < 7:
             return node
-        batch = {"size": self.draw(st.integers(1, 4))}
-        if self._inputs(node).exact:
+        batch: dict[str, Any] = {"size": self.draw(st.integers(1, 4))}
+        if not self.shape.real_time and self.draw(st.integers(0, 3)) == 3:
+            batch["timeout"] = 0.4
+        elif self._inputs(node).exact:
             return replace(node, properties={**node.properties, "batch": batch})
         # Which items come together is a matter of chance: the node must be the end, and zip nothing.
         self.ends.add(node.name)

@@ -116,6 +116,38 @@ def test_p4_submissions_leave_nothing_behind(counted: type[Counted]) -> None:
     assert counted.alive == 0
 
 
+@pytest.mark.virtual_time
+async def test_p4_results_held_for_their_turn_are_bounded() -> None:
+    async def coro(processor: Any, q_elt: tuple[Any, ...]) -> Any:
+        if q_elt[0] == 0:
+            await asyncio.sleep(3600)
+        return q_elt[0]
+
+    for overflow in ("block", "drop_new"):
+        graph = chain(feed(range(1000)), coro, pass_on, concurrency=3)
+        graph["nodes"]["n1"]["properties"] = {"overflow": overflow, "queue_size": 4}
+        for shape in (graph, chain(feed(range(1000)), coro, concurrency=3)):
+            plumber = Plumber(shape)
+            plumber.create_pipeline()
+            await asyncio.sleep(10)
+            node = plumber.statistics().node("n0")
+            assert node.held + node.in_flight <= 3 + 4
+            await plumber.abort()
+
+
+@pytest.mark.virtual_time
+async def test_p1_held_results_that_need_no_room_leave() -> None:
+    async def coro(processor: Any, q_elt: tuple[Any, ...]) -> Any:
+        await asyncio.sleep(1 if q_elt[0] == 0 else 0)
+        return q_elt[0] if q_elt[0] == 0 else SKIP
+
+    graph = chain(feed(range(5)), coro, pass_on, queue_size=64)
+    graph["nodes"]["n1"]["properties"] = {"queue_size": 1}
+    report = await Plumber(graph).run(collect=["n1"])
+    assert report.outputs["n1"] == [0]
+    assert report.elapsed == 1
+
+
 # Losses.
 
 

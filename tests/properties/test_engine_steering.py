@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import SKIP, NodeError, Plumber
+from pipelines import NodeError, Plumber
 from pipelines.errors import ClosedError, StateError
 from pipelines.testing import FuzzLoop, Probe, feed, run_graph
 
@@ -333,7 +333,7 @@ async def test_p9_a_command_from_inside_counts_for_the_very_next_item(command: s
     await plumber.abort()
 
 
-# Streams of unequal length, held results, context.
+# Ends of sources, batches, context.
 
 
 @pytest.mark.virtual_time
@@ -352,38 +352,6 @@ async def test_p9_stopping_sources_that_are_zipped_is_no_failure() -> None:
     assert plumber.report is not None
     assert plumber.report.state == "stopped"
     assert [pair async for pair in stream] == [(number, number) for number in range(10)]
-
-
-@pytest.mark.virtual_time
-async def test_p4_results_held_for_their_turn_are_bounded() -> None:
-    async def coro(processor: Any, q_elt: tuple[Any, ...]) -> Any:
-        if q_elt[0] == 0:
-            await asyncio.sleep(3600)
-        return q_elt[0]
-
-    for overflow in ("block", "drop_new"):
-        graph = chain(feed(range(1000)), coro, pass_on, concurrency=3)
-        graph["nodes"]["n1"]["properties"] = {"overflow": overflow, "queue_size": 4}
-        for shape in (graph, chain(feed(range(1000)), coro, concurrency=3)):
-            plumber = Plumber(shape)
-            plumber.create_pipeline()
-            await asyncio.sleep(10)
-            node = plumber.statistics().node("n0")
-            assert node.held + node.in_flight <= 3 + 4
-            await plumber.abort()
-
-
-@pytest.mark.virtual_time
-async def test_p1_held_results_that_need_no_room_leave() -> None:
-    async def coro(processor: Any, q_elt: tuple[Any, ...]) -> Any:
-        await asyncio.sleep(1 if q_elt[0] == 0 else 0)
-        return q_elt[0] if q_elt[0] == 0 else SKIP
-
-    graph = chain(feed(range(5)), coro, pass_on, queue_size=64)
-    graph["nodes"]["n1"]["properties"] = {"queue_size": 1}
-    report = await Plumber(graph).run(collect=["n1"])
-    assert report.outputs["n1"] == [0]
-    assert report.elapsed == 1
 
 
 @pytest.mark.virtual_time

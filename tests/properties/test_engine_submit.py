@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -65,3 +66,21 @@ def check_result(case: Case, position: int, found: Any) -> None:
     assert found.keys() == expected.keys()
     for name, values in expected.items():
         assert Counter(found[name] if shape[name] else [found[name]]) == Counter(values)
+
+
+@examples(40)
+@given(cases(replace(ONE_FED, batches=True)), st.integers(0, 1 << 30))
+def test_p6_nobody_waits_for_ever_for_a_batch_to_fill(case: Case, seed: int) -> None:
+    world = World(case)
+    source = case.sources[0]
+
+    async def main() -> list[Any]:
+        with no_leaks():
+            async with world.plumber:
+                submits = [world.plumber.submit(value) for _, value in world.positions(source)]
+                return await asyncio.gather(*submits, return_exceptions=True)
+
+    results = run_bounded(main(), lambda: FuzzLoop(seed))
+    assert world.wrong == []
+    for result in results:
+        assert not isinstance(result, BaseException) or isinstance(result, (NodeError, SkippedError)), result
