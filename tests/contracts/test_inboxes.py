@@ -57,6 +57,12 @@ class InboxSuite:
         assert inbox.take() == (self.made_of(1), (), 0)
         assert inbox.available() == 2
 
+    def test_it_says_its_size_as_a_queue_does(self, inbox, channels):
+        assert inbox.qsize() == 0
+        self.put(channels, 1, 2)
+        inbox.available()
+        assert inbox.qsize() in (1, 2)  # a batch counts what it has collected for the next list
+
     def test_p2_items_come_out_in_order(self, inbox, channels):
         self.put(channels, *range(5))
         assert self.taken(inbox) == [self.made_of(item) for item in range(5)]

@@ -242,6 +242,20 @@ class TestAsyncWith:
                 plumber.close("inp")
                 await plumber.put("inp", 1)
 
+    async def test_cancelled_while_it_drains_it_aborts(self):
+        async def use() -> None:
+            async with plumber:
+                await plumber.put("inp", 1)
+
+        plumber = Plumber(line(inp=FED, out=sleeper(1000)))
+        task = asyncio.create_task(use())
+        await asyncio.sleep(5)
+        assert plumber.statistics().state == "draining"
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (now(), plumber.statistics().state) == (5.0, "aborted")
+
     async def test_cancelled_it_aborts(self):
         async def use() -> None:
             async with plumber:
