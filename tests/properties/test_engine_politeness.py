@@ -263,3 +263,27 @@ def test_p8_cheap_items_share_a_turn() -> None:
     loop = measured(chain(feed(range(2000)), costing(1e-6), costing(1e-6), queue_size=64))
     assert loop.busy_turns < 1000
     assert loop.longest <= PROMISED + 2e-6
+
+
+def test_p1_a_put_that_is_cancelled_has_put_nothing() -> None:
+    for turn in range(2, 40):
+        returned: list[int] = []
+
+        async def put_all(plumber: Plumber, returned: list[int] = returned) -> None:
+            for item in range(20):
+                work(200e-6)
+                await plumber.put("in", item)
+                returned.append(item)
+
+        async def main(turn: int = turn, put_all: Callable[[Plumber], Any] = put_all) -> list[int]:
+            plumber = Plumber(chain(None, pass_on, queue_size=64))
+            running = asyncio.create_task(plumber.run(collect=["n0"]))
+            putting = asyncio.create_task(put_all(plumber))
+            for _ in range(turn):
+                await asyncio.sleep(0)
+            putting.cancel()
+            await asyncio.wait([putting])
+            plumber.close("in")
+            return list((await running).outputs["n0"])
+
+        assert run_bounded(main(), WorkLoop) == returned, turn
