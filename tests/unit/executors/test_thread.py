@@ -137,7 +137,7 @@ async def test_a_call_that_takes_too_long_gives_its_place_free():
             gate.set()
         return q_elt[0]
 
-    n = threaded(work, timeout=0.05, on_error="skip", concurrency=2)
+    n = threaded(work, timeout=0.5, on_error="skip", concurrency=2)
     report = await Plumber(line(inp=feed(range(3)), n=n, out=out)).run(collect=["out"])
     assert report.outputs["out"] == [1, 2]
     assert isinstance(report.failures[0].error, TimeoutError)
