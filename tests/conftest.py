@@ -65,8 +65,8 @@ def pytest_timeout_set_timer(settings: Any) -> Generator[None, object, object]:
     return result
 
 
-def pytest_collection_finish() -> None:
-    """Take all that was imported out of the garbage collector's sight: it runs after every coroutine test."""
+def pytest_runtest_logstart() -> None:
+    """Take all that is alive out of the garbage collector's sight, so that looking for what a test leaves is cheap."""
     gc.collect()
     gc.freeze()
 
@@ -78,6 +78,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     _make_callable(pyfuncitem)
     before = _alive()
     result = yield
+    gc.collect()  # what is found too late is blamed on another test
     left = sorted(repr(one) for one in _alive() - before)
     if left:
         pytest.fail("the test left alive: " + ", ".join(left), pytrace=False)
