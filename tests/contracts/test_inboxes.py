@@ -223,6 +223,7 @@ class TestMergeInbox(LendingSuite):
         lent, count = inbox.lend(2)
         first = [next(lent) for _ in range(done)]
         inbox.repay(done, list(lent))
+        assert [channel.taken for channel in channels] == [min(done, 1), max(done - 1, 0)]
         items = [item for (item,) in [*first, *self.taken(inbox)]]
         assert count == 2
         assert sorted(items) == list(range(6))

@@ -212,9 +212,9 @@ class TestReportedFailures:
         given = line(inp=node(self.lines, on_error={"route": "dead"}), out=same)
         given["nodes"]["dead"] = {"coro": same}
         report = await Plumber(given).run(collect=["dead"])
-        assert [(type(each), each.item, each.node) for each in report.outputs["dead"]] == [
-            (FailedItem, "line 1", "inp"),
-            (FailedItem, "line 3", "inp"),
+        assert [(type(each), each.item, each.node, each.attempts) for each in report.outputs["dead"]] == [
+            (FailedItem, "line 1", "inp", 1),
+            (FailedItem, "line 3", "inp", 1),
         ]
 
     async def test_fail_raises_in_the_coro_and_ends_the_run(self):
@@ -638,6 +638,17 @@ class TestStop:
         assert now() == 1.0
         assert plumber.report is not None
         assert (plumber.report.state, plumber.report.statistics.items_in) == ("stopped", 0)
+
+    @ALL
+    async def test_a_source_that_waits_for_room_is_blocked(self, kind):
+        given = line(inp=node(KINDS[kind], {"n": 100}), out=node(sleeper(10), queue_size=3, concurrency=1))
+        plumber = Plumber(given)
+        plumber.create_pipeline()
+        await asyncio.sleep(5)
+        stats = plumber.statistics()
+        assert (stats.node("inp").state, stats.edge("inp", "out").queued) == ("blocked", 3)
+        assert stats.node("inp").blocked == pytest.approx(1.0)
+        await plumber.abort()
 
     async def test_the_states_of_a_source(self):
         states = []
