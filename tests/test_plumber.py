@@ -1,4 +1,4 @@
-"""The seed's surface: its graph and variants of it, run with assertions on every output.
+"""The first graph of the library, its surface and variants of it, with assertions on every output.
 
 What people wrote for the first version of the library works word for word.
 """
@@ -22,7 +22,7 @@ ITEMS = ["afcaae36", "9c56Fef7", "81456b84", "dbfb07a5"]
 
 
 class StringFunc:
-    """The coros of the seed's test, grouped in a class."""
+    """Coros grouped in a class."""
 
     output: list[Any]
 
@@ -66,8 +66,8 @@ def getcoro(name):
     return name if callable(name) else CORO_DICT[name]
 
 
-def seed_graph(*, by_name: bool = False, aggregate: bool = False) -> dict[str, Any]:
-    """``inp -> n1 -> (n2, n3)``, ``n2 -> (n3, n4)``, ``n3 -> n4``, as in the seed's README."""
+def first_graph(*, by_name: bool = False, aggregate: bool = False) -> dict[str, Any]:
+    """``inp -> n1 -> (n2, n3)``, ``n2 -> (n3, n4)``, ``n3 -> n4``."""
     nodes: dict[str, Any] = {
         "inp": {"coro": StringFunc.input_str, "args": {"num": 4}},
         "n1": {"coro": StringFunc.reverse},
@@ -89,24 +89,24 @@ def lowers() -> list[str]:
     return [item[::-1].lower() for item in ITEMS]
 
 
-async def test_p1_the_seeds_graph_gives_every_item_of_both_branches_once():
+async def test_p1_the_first_graph_gives_every_item_of_both_branches_once():
     seen: list[Any] = []
-    plumber = Plumber(seed_graph(), coro_map=getcoro, env_vars={"seen": seen})
+    plumber = Plumber(first_graph(), coro_map=getcoro, env_vars={"seen": seen})
     plumber.create_pipeline()
     report = await plumber.wait()
     assert report.state == "completed"
     assert sorted(seen) == sorted((text,) for text in [*uppers(), *lowers()])
 
 
-async def test_p2_each_branch_of_the_seeds_graph_keeps_its_order():
-    report = await Plumber(seed_graph(), getcoro, {"seen": []}).run(collect=["n4"])
+async def test_p2_each_branch_of_the_first_graph_keeps_its_order():
+    report = await Plumber(first_graph(), getcoro, {"seen": []}).run(collect=["n4"])
     results = [text for (text,) in report.outputs["n4"]]
     assert [text for text in results if text in uppers()] == uppers()
     assert [text for text in results if text not in uppers()] == lowers()
 
 
-async def test_p3_the_seeds_graph_with_aggregated_output_pairs_the_branches():
-    report = await Plumber(seed_graph(aggregate=True), getcoro, {"seen": []}).run(collect=["n4"])
+async def test_p3_the_first_graph_with_aggregated_output_pairs_the_branches():
+    report = await Plumber(first_graph(aggregate=True), getcoro, {"seen": []}).run(collect=["n4"])
     assert report.outputs["n4"] == list(zip(uppers(), lowers(), strict=True))
 
 
@@ -121,7 +121,7 @@ async def test_p3_the_seeds_graph_with_aggregated_output_pairs_the_branches():
     ],
 )
 async def test_coro_map_may_be_a_function_a_dict_or_a_lambda(coro_map, by_name):
-    report = await Plumber(seed_graph(by_name=by_name), coro_map, {"seen": []}).run(collect=["n4"])
+    report = await Plumber(first_graph(by_name=by_name), coro_map, {"seen": []}).run(collect=["n4"])
     assert len(report.outputs["n4"]) == 8
 
 
@@ -158,14 +158,14 @@ async def test_the_readme_graph_with_an_identity_coro_map():
 
 
 async def test_the_order_of_keys_in_graph_does_not_matter():
-    given = seed_graph(aggregate=True)
+    given = first_graph(aggregate=True)
     given["graph"] = dict(reversed(given["graph"].items()))
     report = await Plumber(given, getcoro, {"seen": []}).run(collect=["n4"])
     assert report.outputs["n4"] == list(zip(uppers(), lowers(), strict=True))
 
 
 async def test_q_elt_has_the_order_of_the_upstreams_in_nodes():
-    given = seed_graph(aggregate=True)
+    given = first_graph(aggregate=True)
     given["nodes"] = {name: given["nodes"][name] for name in ("n4", "n3", "n1", "inp", "n2")}
     report = await Plumber(given, getcoro, {"seen": []}).run(collect=["n4"])
     assert report.outputs["n4"] == [(low, up) for up, low in zip(uppers(), lowers(), strict=True)]
@@ -181,8 +181,8 @@ async def test_a_sink_has_none_an_empty_list_or_no_entry_in_graph(sink):
     assert report.outputs == {"out": [1]}
 
 
-async def test_nodes_bear_the_seeds_attributes():
-    plumber = Plumber(seed_graph(), getcoro, {"seen": []})
+async def test_nodes_bear_the_attributes_they_always_had():
+    plumber = Plumber(first_graph(), getcoro, {"seen": []})
     plumber.create_pipeline()
     assert [each.name for each in plumber.nodes] == ["inp", "n1", "n2", "n3", "n4"]
     by_name = {each.name: each for each in plumber.nodes}
@@ -198,7 +198,7 @@ async def test_nodes_bear_the_seeds_attributes():
 
 
 async def test_every_node_has_a_uuid_of_its_own_that_stays():
-    plumber = Plumber(seed_graph(), getcoro)
+    plumber = Plumber(first_graph(), getcoro)
     found = [each.uuid for each in plumber.nodes]
     assert len(set(found)) == 5
     assert [str(uuid.UUID(text)) for text in found] == found
@@ -206,13 +206,13 @@ async def test_every_node_has_a_uuid_of_its_own_that_stays():
 
 
 async def test_a_source_is_an_input_processor_and_no_other_node_is():
-    kinds = [type(each) for each in Plumber(seed_graph(), getcoro).nodes]
+    kinds = [type(each) for each in Plumber(first_graph(), getcoro).nodes]
     assert kinds == [InputProcessor, Processor, Processor, Processor, Processor]
     assert issubclass(InputProcessor, Processor)
 
 
 async def test_liason_graph_is_the_matrix_of_channels():
-    plumber = Plumber(seed_graph(), getcoro)
+    plumber = Plumber(first_graph(), getcoro)
     drawn = [["." if channel is None else "x" for channel in row] for row in plumber.liason_graph]
     assert ["".join(row) for row in drawn] == [".x...", "..xx.", "...xx", "....x", "....."]
     channel = plumber.liason_graph[1][3]
@@ -279,7 +279,7 @@ async def test_create_pipeline_returns_at_once_and_the_graph_runs_in_the_running
 
 
 async def test_two_plumbers_of_one_dict_do_not_disturb_each_other():
-    given = seed_graph(aggregate=True)
+    given = first_graph(aggregate=True)
     one, two = (Plumber(given, getcoro, {"seen": []}) for _ in range(2))
     reports = await asyncio.gather(one.run(collect=["n4"]), two.run(collect=["n4"]))
     assert [report.outputs["n4"] for report in reports] == [list(zip(uppers(), lowers(), strict=True))] * 2
