@@ -23,7 +23,7 @@ class OutputQueue:
         self._source = source
 
     async def put(self, item: Any) -> None:
-        """Send one item.
+        """Send one item. If the call is cancelled, nothing was sent.
 
         Raises:
             ClosedError: The source was closed or the graph stopped.

@@ -47,6 +47,7 @@ class Runner:
     __slots__ = (
         "_concurrency",
         "_helpers",
+        "_is_shut",
         "_pacer",
         "_quick_loop",
         "_ready",
@@ -96,6 +97,7 @@ class Runner:
         self.blocked = False
         self.ended = False
         self.begun = False
+        self._is_shut = False
         self._scheduler = run.scheduler
         self._concurrency = properties.concurrency
         self.attempts = Attempts(node, processor, call, self.meter, run)
@@ -159,7 +161,7 @@ class Runner:
     @property
     def state(self) -> str:
         """What the node does, in one word."""
-        if self.ended:
+        if self.ended or self._is_shut:
             return "ended"
         if not self._ready:
             return "starting"
@@ -170,7 +172,8 @@ class Runner:
         return "blocked" if self.blocked else "waiting"
 
     def shut(self) -> None:
-        """No timer of this node fires any more."""
+        """The node's run is over: no timer of it fires any more."""
+        self._is_shut = True
         if self.attempts.watchdog is not None:
             self.attempts.watchdog.close()
         if self._pacer is not None:

@@ -41,6 +41,7 @@ class Source:
 
     __slots__ = (
         "_call",
+        "_is_shut",
         "_iterator",
         "_scheduler",
         "_stopping",
@@ -74,6 +75,7 @@ class Source:
         self._call = call
         self._scheduler = run.scheduler
         self._stopping = False
+        self._is_shut = False
         self._task: asyncio.Task[None] | None = None
         self._iterator: Iterator[Any] | None = None
         half = min([channel.capacity for channel in processor.liason_queues[1]], default=2) // 2
@@ -105,7 +107,7 @@ class Source:
     @property
     def state(self) -> str:
         """What the source does, in one word."""
-        if self.ended:
+        if self.ended or self._is_shut:
             return "ended"
         if not self.gate.ready:
             return "starting"
@@ -157,13 +159,17 @@ class Source:
 
     def shut(self) -> None:
         """The run is over: nothing may be put, no timer fires."""
+        self._is_shut = True
         self.gate.close()
         self._close_iterator()
 
     # Putting.
 
     async def put(self, item: Any, tickets: tuple[Ticket, ...] = ()) -> None:
-        """Send one item downstream, when there is room."""
+        """Send one item downstream, when there is room. A put that is cancelled has sent nothing."""
+        # Politeness comes first: behind the sending, nothing may wait or fail any more.
+        if (now := self._scheduler.clock()) >= self._scheduler.deadline:
+            await self._scheduler.breathe(now)
         gate = self.gate
         if gate.credit <= 0 or gate.line:
             await gate.enter()
@@ -176,8 +182,6 @@ class Source:
             self.meter.sent += 1
             self.outbox.append(item)
         self.outbox.announce()
-        if (now := self._scheduler.clock()) >= self._scheduler.deadline:
-            await self._scheduler.breathe(now)
 
     def _dispatch(self, item: Any, tickets: tuple[Ticket, ...] = ()) -> None:
         if type(item) is To:
@@ -186,6 +190,8 @@ class Source:
 
     async def fail(self, item: Any, error: BaseException) -> None:
         """An item could not be made: apply the node's ``on_error``."""
+        if (now := self._scheduler.clock()) >= self._scheduler.deadline:
+            await self._scheduler.breathe(now)
         gate = self.gate
         if gate.credit <= 0 or gate.line:
             await gate.enter()
@@ -204,8 +210,6 @@ class Source:
             raise failure from error
         self.outbox.dispatch(GivenUp(failed))
         self.outbox.announce()
-        if (now := self._scheduler.clock()) >= self._scheduler.deadline:
-            await self._scheduler.breathe(now)
 
     def on_room(self) -> None:
         """A channel has room again."""
