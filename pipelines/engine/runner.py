@@ -47,7 +47,6 @@ class Runner:
     __slots__ = (
         "_concurrency",
         "_helpers",
-        "_is_shut",
         "_pacer",
         "_quick_loop",
         "_ready",
@@ -97,7 +96,6 @@ class Runner:
         self.blocked = False
         self.ended = False
         self.begun = False
-        self._is_shut = False
         self._scheduler = run.scheduler
         self._concurrency = properties.concurrency
         self.attempts = Attempts(node, processor, call, self.meter, run)
@@ -161,7 +159,7 @@ class Runner:
     @property
     def state(self) -> str:
         """What the node does, in one word."""
-        if self.ended or self._is_shut:
+        if self.ended:
             return "ended"
         if not self._ready:
             return "starting"
@@ -173,7 +171,7 @@ class Runner:
 
     def shut(self) -> None:
         """The node's run is over: no timer of it fires any more."""
-        self._is_shut = True
+        self.ended = True
         if self.attempts.watchdog is not None:
             self.attempts.watchdog.close()
         if self._pacer is not None:
@@ -251,7 +249,6 @@ class Runner:
             raise AlignmentError(self.name, counts)
 
     def _end(self) -> None:
-        self.ended = True
         self.blocked = False
         self.shut()
         self.meter.enter(WAITING, self._scheduler.clock())

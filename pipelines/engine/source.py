@@ -41,7 +41,6 @@ class Source:
 
     __slots__ = (
         "_call",
-        "_is_shut",
         "_iterator",
         "_scheduler",
         "_stopping",
@@ -75,7 +74,6 @@ class Source:
         self._call = call
         self._scheduler = run.scheduler
         self._stopping = False
-        self._is_shut = False
         self._task: asyncio.Task[None] | None = None
         self._iterator: Iterator[Any] | None = None
         half = min([channel.capacity for channel in processor.liason_queues[1]], default=2) // 2
@@ -107,7 +105,7 @@ class Source:
     @property
     def state(self) -> str:
         """What the source does, in one word."""
-        if self.ended or self._is_shut:
+        if self.ended:
             return "ended"
         if not self.gate.ready:
             return "starting"
@@ -159,7 +157,7 @@ class Source:
 
     def shut(self) -> None:
         """The run is over: nothing may be put, no timer fires."""
-        self._is_shut = True
+        self.ended = True
         self.gate.close()
         self._close_iterator()
 
