@@ -325,3 +325,42 @@ def test_p1_p4_a_long_run_through_everything(counted: type[Counted]) -> None:
     assert seen == {"dead": failed, "zip": passed, "merge": passed + 2 * count}
     assert report.statistics.node("a").failed == failed
     assert counted.most < 1500 + 100
+
+
+# Rates.
+
+
+@examples(40)
+@given(
+    st.sampled_from([0.5, 3, 20, 500]),
+    st.lists(st.sampled_from([0.0, 0.01, 0.4, 5.0]), min_size=2, max_size=30),
+    st.sampled_from([pass_on, later]),
+    st.sampled_from(["in", "n0"]),
+)
+def test_p4_calls_start_no_faster_than_the_rate(rate: float, delays: list[float], coro: Any, where: str) -> None:
+    starts: list[float] = []
+
+    async def source(processor: Any, output_q: Any) -> None:
+        for delay in delays:
+            await asyncio.sleep(delay)
+            await output_q.put(1)
+
+    async def noting(processor: Any, q_elt: tuple[Any, ...]) -> Any:
+        starts.append(asyncio.get_running_loop().time())
+        return await coro(processor, q_elt)
+
+    graph = chain(source, noting, queue_size=64)
+    graph["nodes"][where]["properties"] = {"rate": rate}
+    run(graph)
+    assert len(starts) == len(delays)
+    for first, begin in enumerate(starts):
+        for count, end in enumerate(starts[first:], 1):
+            # Starts that were missed in the last ten milliseconds are made up for.
+            assert count <= 1 + rate * (end - begin + 0.01) + 1e-6
+    # It is no slower either: as if every item had waited for its own time and for the one before.
+    due, ready = -1.0 / rate, 0.0
+    for delay, start in zip(delays, starts, strict=True):
+        ready += delay
+        due = max(due + 1 / rate, ready)
+        assert start <= due + 1e-6
+        ready = start if where == "in" else ready  # a source sleeps when its item is through

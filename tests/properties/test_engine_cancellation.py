@@ -173,6 +173,7 @@ def check_aborted(world: World, report: Report) -> None:
         else:
             assert Counter(values) <= Counter(expected[name]), name
     statistics = report.statistics
+    assert {node.state for node in statistics.nodes} == {"ended"} or not world.began
     for spec in filter(is_one_to_one, case.nodes):
         counts = statistics.node(spec.name)
         lost = counts.received - counts.sent - counts.skipped - counts.failed

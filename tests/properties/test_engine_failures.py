@@ -95,7 +95,7 @@ def teller(outcomes: list[str]) -> Callable[[Any], None]:
 def check_counters(report: Report, kind: str, concurrency: int) -> None:
     """Every call is accounted for, also in a run that failed."""
     node = report.statistics.node("n0")
-    assert (node.failed, node.in_flight) == (1, 0)
+    assert (node.failed, node.in_flight, node.state) == (1, 0, "ended")
     finished = node.sent + node.skipped + node.failed if kind != "late" else node.sent
     assert finished <= node.received <= finished + concurrency - 1 + node.held
     sent, queued = report.statistics.node("in").sent, report.statistics.edge("in", "n0").queued
