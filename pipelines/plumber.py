@@ -241,7 +241,7 @@ class Plumber:
             ClosedError: The source was closed, or the run has ended.
             UnknownNodeError: There is no such source.
         """
-        await self._fed(source).put(item)
+        await self._fed(source).queue.put(item)
 
     def close(self, source: str) -> None:
         """Say that nothing more is put into ``source``; the graph ends when all has gone through."""
@@ -274,7 +274,7 @@ class Plumber:
         async with asyncio.timeout(timeout):
             execution.submit(submission)
             try:
-                await worker.put(item, (submission,))
+                await worker.queue.put_tracked(item, (submission,))
             except BaseException:
                 submission.future.cancel()
                 raise

@@ -84,6 +84,12 @@ class Meter:
         self.state = state
         self.since = now
 
+    def worked(self, seconds: float, now: float) -> None:
+        """Of the time up to now the node was busy for ``seconds``, and did what it does again the rest."""
+        self.spent[self.state] += max(0.0, now - self.since - seconds)
+        self.spent[BUSY] += seconds
+        self.since = now
+
     def shares(self, elapsed: float, now: float) -> tuple[float, float, float]:
         """Fractions of ``elapsed`` seconds spent busy, waiting and blocked."""
         spent = list(self.spent)

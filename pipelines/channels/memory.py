@@ -30,6 +30,7 @@ class MemoryChannel:
         noted: How many of the entries are no plain items.
         tombs: How many of the entries are tombstones, which take no room.
         lent: Items in the hands of the reader that still count as inside.
+        reader: Who takes from it, if that is one who can be handed items past the channel.
         on_items: Called when something was pushed, or the channel closed.
         on_room: Called when something was taken.
         taken: Positions taken so far, tombstones included.
@@ -51,6 +52,7 @@ class MemoryChannel:
         "overflow",
         "peak",
         "push",
+        "reader",
         "room",
         "taken",
         "tombs",
@@ -79,6 +81,7 @@ class MemoryChannel:
         self.taken = 0
         self.dropped = 0
         self.peak = 0
+        self.reader: Any = None
         self.on_items: Callable[[], None] = _nobody
         self.on_room: Callable[[], None] = _nobody
         self.push: Callable[[Any], None] = self.items.append if overflow == "block" else self._push_lossy
@@ -150,6 +153,12 @@ class MemoryChannel:
     def see_peak(self) -> None:
         """Note how many items are inside; right before a take there are as many as there ever were."""
         self.peak = max(self.peak, self.qsize())
+
+    def passed(self, count: int) -> None:
+        """``count`` items went from the writer to the reader without a stay in here, one at a time."""
+        if count:
+            self.taken += count
+            self.peak = self.peak or 1
 
     def lend(self, count: int) -> list[Any]:
         """Hand out the ``count`` oldest items, all of them plain; `repay` settles it."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from ..channels.base import Port
 from ..channels.join import join
 from ..channels.memory import MemoryChannel
 from ..executors.base import Executor
@@ -72,7 +71,7 @@ class Assembly:
 
     def _worker(self, node: Node, run: Run, executors: Mapping[str, Executor]) -> Worker:
         processor = self.processors[node.name]
-        ports: dict[str, Port] = {channel.downstream: channel for channel in self.outgoing[node.name]}
+        ports = {channel.downstream: channel for channel in self.outgoing[node.name]}
         route = self.routes.get(node.name)
         ordered = node.properties.order == "input"
         outbox = Outbox(node.name, ports, route, Meter(run.scheduler.clock()), ordered=ordered)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from types import CoroutineType
 from typing import Any
 
 from ..errors import NodeError
@@ -12,15 +11,12 @@ from ..events import ItemFailed
 from ..graph.model import Node, Route
 from ..processor import Processor
 from ..statistics import Meter
-from ..types import SKIP, FailedItem, To
-from .outbox import NOTHING, GivenUp, Outcome
+from ..types import FailedItem
+from .outcomes import AWAITABLE, GivenUp, Outcome, WrongTargetError
 from .run import Run
 from .timing import Watchdog
 
-__all__ = ["AWAITABLE", "Attempts", "check_target"]
-
-AWAITABLE = frozenset({CoroutineType, asyncio.Future, asyncio.Task})
-"""Types of results to be awaited: also a plain function may hand on a coroutine."""
+__all__ = ["Attempts"]
 
 
 class Attempts:
@@ -134,16 +130,3 @@ class Attempts:
             self._run.scheduler.fail(failure)  # at once: nobody is to start another call
             raise failure from error
         return GivenUp(failed)
-
-
-class WrongTargetError(NodeError):
-    """A coro sent an item to a node that is not downstream of it; no policy covers that."""
-
-
-def check_target(result: To, node: Node) -> None:
-    """A `To` must name a downstream node; anything else is a mistake in the program, whatever ``on_error`` says."""
-    if result is SKIP or result is NOTHING or result.node in node.downstreams:
-        return
-    known = ", ".join(map(repr, node.downstreams)) or "none"
-    cause = ValueError(f"To({result.node!r}): no such downstream node; downstream of {node.name!r} are: {known}")
-    raise WrongTargetError(node.name, result.value, cause=cause) from cause

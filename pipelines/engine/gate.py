@@ -11,7 +11,7 @@ from ..errors import ClosedError
 from ..graph.model import Node
 from ..statistics import BLOCKED
 from .outbox import Outbox
-from .scheduler import Scheduler
+from .run import Run
 from .timing import Pacer
 
 __all__ = ["Gate"]
@@ -20,9 +20,10 @@ __all__ = ["Gate"]
 class Gate:
     """Lets items into the channels behind a source, as far as there is room, in the order of arrival.
 
-    Whoever wants to put spends one ``credit``, and asks with `enter` when there is none. Credit is
-    the room that was seen last: only this source fills its channels, so there may be more by now,
-    never less.
+    Whoever wants to put takes one ``credit`` if there is any, else asks with `spend`. Credit is the
+    room that was seen last: only this source fills its channels, so there may be more by now, never
+    less. It is taken back whenever a reader has been at the channels: so all readers know of items
+    inside as long as there is credit.
 
     Attributes:
         credit: Puts that may go through unasked, as long as there is no ``line``.
@@ -38,6 +39,7 @@ class Gate:
         "_on_opened",
         "_outbox",
         "_pacer",
+        "_run",
         "_scheduler",
         "_steps",
         "closed",
@@ -47,17 +49,18 @@ class Gate:
         "ready",
     )
 
-    def __init__(self, node: Node, outbox: Outbox, scheduler: Scheduler, half: int, on_opened: Callable[[], None]):
+    def __init__(self, node: Node, outbox: Outbox, run: Run, half: int, on_opened: Callable[[], None]) -> None:
         self._name = node.name
         self._outbox = outbox
-        self._scheduler = scheduler
+        self._run = run
+        self._scheduler = run.scheduler
         self._half = half
         self._on_opened = on_opened
         self.line: deque[_Waiter] = deque()
         self._asks_when_quiet = False
         self._steps: int | None = None  # None: not paused; else how many puts may still go through
         rate = node.properties.rate
-        self._pacer = Pacer(scheduler.loop, rate, self.admit) if rate is not None else None
+        self._pacer = Pacer(run.scheduler.loop, rate, self.admit) if rate is not None else None
         self.credit = 0
         self.ready = False
         self.pulled = False
@@ -100,12 +103,29 @@ class Gate:
         if self._pacer is not None:
             self._pacer.close()
 
-    async def enter(self) -> None:
-        """Wait for credit, behind those who already wait.
+    @property
+    def free(self) -> bool:
+        """Whether nothing but room limits what goes through."""
+        return self.ready and not self.closed and not self._counts and not self._scheduler.aborting
+
+    @property
+    def _counts(self) -> bool:
+        """Whether every single put counts."""
+        return self._steps is not None or self._pacer is not None or self._run.items_left is not None
+
+    async def spend(self) -> None:
+        """Wait for credit, behind those who already wait, and take one.
 
         Raises:
             ClosedError: The gate is closed, or is closed meanwhile.
+            LimitError: The run has put as many items as it may.
         """
+        if self.credit <= 0 or self.line:
+            await self._enter()
+        self.credit -= 1
+        self._run.count_item()
+
+    async def _enter(self) -> None:
         if not self.closed and not self.line and self.grant() > 0:
             return
         waiter = _Waiter()
@@ -143,9 +163,9 @@ class Gate:
     def grant(self) -> int:
         """Give as much credit as there is room for, and say how much."""
         allowed = self._allowed()
-        if allowed > 0 and (self._steps is not None or self._pacer is not None):
-            allowed = 1  # these count every single put
-            self._spend()
+        if allowed > 0 and self._counts:
+            allowed = 1
+            self._count()
         self.credit = allowed
         return allowed
 
@@ -159,7 +179,7 @@ class Gate:
             allowed = min(allowed, self._pacer.allowed())
         return max(0, allowed)
 
-    def _spend(self) -> None:
+    def _count(self) -> None:
         if self._steps is not None:
             self._steps -= 1
         if self._pacer is not None:

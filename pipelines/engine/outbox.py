@@ -14,30 +14,13 @@ from typing import Any
 
 from ..channels.base import UNBOUNDED, Port
 from ..channels.entries import Ticket, Tomb
+from ..channels.memory import MemoryChannel
 from ..errors import NodeError
 from ..statistics import Meter
 from ..types import SKIP, FailedItem, To
+from .outcomes import NOTHING, GivenUp, Outcome
 
-__all__ = ["DIVERTED", "NOTHING", "GivenUp", "Outbox", "Outcome"]
-
-NOTHING = To("", None)
-"""Outcome of a call that has nothing to send any more: a generator that has yielded its last."""
-
-Outcome = Any
-"""What a call came to: a plain value, a `To` (`SKIP` and `NOTHING` included), a `GivenUp` or a `Tomb`."""
-
-
-class GivenUp:
-    """Outcome of a call whose item was given up while the run goes on."""
-
-    __slots__ = ("failed",)
-
-    def __init__(self, failed: FailedItem) -> None:
-        self.failed = failed
-
-
-DIVERTED = frozenset({To, GivenUp})
-"""Types of outcomes of a call that are no plain items: one look-up tells them from all others."""
+__all__ = ["Outbox"]
 
 
 class Outbox:
@@ -46,25 +29,32 @@ class Outbox:
     Attributes:
         append: Pushes one plain item into all ports and taps; the quick loops call it directly.
         room: Says how many outcomes all ports can take now.
+        sole: The only channel that items go into, if there is just one and it never drops any.
+        buries: Whether a dropped item leaves a tombstone.
+        ordered: Whether outcomes leave in the order in which their calls started.
     """
 
     __slots__ = (
         "_early",
         "_head",
         "_next",
-        "_ordered",
         "_readers",
         "_waiting",
         "append",
+        "buries",
         "meter",
         "name",
+        "ordered",
         "ports",
         "room",
         "route",
+        "sole",
         "taps",
     )
 
-    def __init__(self, name: str, ports: dict[str, Port], route: Port | None, meter: Meter, *, ordered: bool) -> None:
+    def __init__(
+        self, name: str, ports: dict[str, MemoryChannel], route: MemoryChannel | None, meter: Meter, *, ordered: bool
+    ) -> None:
         self.name = name
         self.ports = ports
         self.route = route
@@ -72,9 +62,11 @@ class Outbox:
         self.taps: list[Port] = []
         self.append: Callable[[Any], None]
         self.room: Callable[[], int]
+        self.sole: MemoryChannel | None
+        self.buries = any([channel.aligned for channel in ports.values()])
+        self.ordered = ordered
         self._readers: list[Callable[[], None]] | None
         self._wire()
-        self._ordered = ordered
         self._next = 0
         self._head = 0
         self._early: dict[int, tuple[Outcome, tuple[Ticket, ...]]] = {}
@@ -94,6 +86,8 @@ class Outbox:
     def _wire(self) -> None:
         self.append = _fan_out([port.push for port in self._all()])
         self.room = _least([port.room for port in self._all()] + ([self.route.room] if self.route else []))
+        only = next(iter(self.ports.values())) if len(self.ports) == 1 and not self.taps else None
+        self.sole = only if only is not None and only.overflow == "block" else None
         self._readers = None
 
     def _all(self) -> list[Port]:
@@ -103,6 +97,10 @@ class Outbox:
     def held(self) -> int:
         """Outcomes that are there but cannot leave yet."""
         return len(self._early) + len(self._waiting)
+
+    def outlook(self) -> tuple[int, int, int]:
+        """How much room there is, how many outcomes came early, and how many wait for room."""
+        return self.room(), len(self._early), len(self._waiting)
 
     def qsize(self) -> int:
         """The same, under the name it has in ``asyncio.Queue``."""
@@ -118,7 +116,7 @@ class Outbox:
 
     def close(self, place: int, outcome: Outcome, tickets: tuple[Ticket, ...]) -> None:
         """The call with this place came to ``outcome``: send what can be sent now."""
-        if not self._ordered:
+        if not self.ordered:
             self._waiting.append((outcome, tickets))
         elif place != self._head:
             self._early[place] = (outcome, tickets)
@@ -151,7 +149,7 @@ class Outbox:
 
     def is_turn(self, place: int) -> bool:
         """Whether a generator with this place may send its next item."""
-        return not self._waiting and (not self._ordered or place == self._head) and self.room() > 0
+        return not self._waiting and (not self.ordered or place == self._head) and self.room() > 0
 
     # Sending.
 

@@ -15,12 +15,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from time import perf_counter
 from typing import Any, Protocol
 
-__all__ = ["Flight", "Scheduler"]
+from .flight import Flight
+
+__all__ = ["Scheduler"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,38 +31,6 @@ TURN_BUDGET = 0.0003
 
 INSIST_AFTER = 1.0
 """Seconds until tasks that ignored their cancellation are cancelled again."""
-
-
-class Flight:
-    """What the driver is doing at this moment, for `Scheduler._tick` to find.
-
-    Attributes:
-        runner: Whose coro is being awaited; None between calls.
-        lent: What the quick loop of the runner still has to do; None in the general loop.
-        count: How much was lent to it for this visit.
-        diverted: How many of those were not sent on as plain items.
-        taken: The driver was suspended and another has taken over; the rest is one helper's work.
-        place: The suspended item's place in the outbox, given to it when it was found suspended.
-        task: The task that flies.
-    """
-
-    __slots__ = ("count", "diverted", "lent", "place", "runner", "taken", "task")
-
-    def __init__(self) -> None:
-        self.runner: Visited | None = None
-        self.lent: Iterator[tuple[Any, ...]] | None = None
-        self.count = 0
-        self.diverted = 0
-        self.taken = False
-        self.place = 0
-        self.task: asyncio.Task[None] | None = None
-
-    def take_off(self, runner: Visited, lent: Iterator[tuple[Any, ...]] | None = None, count: int = 0) -> None:
-        """A loop of ``runner`` starts."""
-        self.lent = lent
-        self.count = count
-        self.diverted = 0
-        self.runner = runner
 
 
 class Visited(Protocol):
@@ -72,15 +42,12 @@ class Visited(Protocol):
         """Do what can be done now; return when there is nothing more, or the turn is over."""
         ...
 
-    def adopt(self, flight: Flight) -> None:
-        """The visit was suspended inside a coro: account for it as a call in flight."""
-        ...
-
 
 class Scheduler:
     """The driver, the tasks and the turns of one graph.
 
     Attributes:
+        known_tempo: Seconds that any call takes, if that is known beforehand.
         context: The context variables that every task of the graph begins with.
         live: Nodes that have not ended; at zero the driver leaves.
         aborting: Everything is being cancelled.
@@ -95,6 +62,8 @@ class Scheduler:
         self.loop = loop
         # Under a loop with virtual time the budget never runs out and every run is the same.
         self.clock: Callable[[], float] = getattr(loop, "virtual_clock", perf_counter)
+        # Where time stands still a call takes none; else nothing is known of it before it was timed.
+        self.known_tempo = 0.0 if self.clock == loop.time else None
         self.context = copy_context()
         self.live = 0
         self.aborting = False
@@ -226,11 +195,12 @@ class Scheduler:
             self.loop.call_soon(self._tick)
 
     def cut_turn(self) -> None:
-        """Whatever loop is at work ends after its current item, as if its time was used up.
+        """Whatever loop is at work ends after its current call, as if its time was used up.
 
-        For commands given from inside a coro, which shall count for the very next item.
+        For commands given from inside a coro, which shall count for the very next call.
         """
         self.deadline = 0.0
+        self._flight.cut()
 
     async def breathe(self, now: float) -> None:
         """Give the loop back if the graph has used up its share of this turn.
@@ -249,6 +219,7 @@ class Scheduler:
         flight = self._flight
         if flight.runner is not None and not self.aborting:
             flight.taken = True
+            flight.cut()
             self._start_driver()
             flight.runner.adopt(flight)
         again, self._again = self._again, []
@@ -257,6 +228,10 @@ class Scheduler:
                 self.mark(runner)
 
     # The driver.
+
+    def is_calling(self, runner: Visited) -> bool:
+        """Whether the driver is in a call of ``runner`` right now."""
+        return self._flight.runner is runner
 
     def _start_driver(self) -> None:
         flight = self._flight = Flight()

@@ -8,19 +8,18 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-from ..channels.entries import Ticket
 from ..errors import ClosedError, LimitError, NodeError
-from ..events import ItemFailed, NodeEnded, NodeStarted
-from ..graph.model import CallKind, Node, Route
+from ..events import NodeEnded, NodeStarted
+from ..graph.model import CallKind, Node
 from ..processor import Processor
 from ..statistics import BLOCKED, BUSY, WAITING
-from ..types import FailedItem, To
-from .attempts import check_target
+from ..types import To
+from .flight import Flight, stretch_behind
 from .gate import Gate
-from .outbox import GivenUp, Outbox
+from .outbox import Outbox
+from .outcomes import check_target
 from .output_queue import OutputQueue
 from .run import Run, call_once
-from .scheduler import Flight
 
 __all__ = ["Source"]
 
@@ -41,6 +40,7 @@ class Source:
 
     __slots__ = (
         "_call",
+        "_hungry",
         "_iterator",
         "_scheduler",
         "_stopping",
@@ -66,7 +66,6 @@ class Source:
         self.outbox = outbox
         self.meter = outbox.meter
         self.run = run
-        self.queue = OutputQueue(self)
         self.progress: float | None = None
         self.ended = False
         self.begun = False
@@ -76,8 +75,10 @@ class Source:
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._iterator: Iterator[Any] | None = None
+        self._hungry = False  # the generator waits for room, or for leave
         half = min([channel.capacity for channel in processor.liason_queues[1]], default=2) // 2
-        self.gate = Gate(node, outbox, run.scheduler, max(1, half), self._on_opened)
+        self.gate = Gate(node, outbox, run, max(1, half), self.wake)
+        self.queue = OutputQueue(self)
         # Before the start the program may put what there are channels for.
         self.gate.ready = self.is_fed and node.setup is None and bool(node.downstreams)
 
@@ -161,57 +162,12 @@ class Source:
         self.gate.close()
         self._close_iterator()
 
-    # Putting.
-
-    async def put(self, item: Any, tickets: tuple[Ticket, ...] = ()) -> None:
-        """Send one item downstream, when there is room. A put that is cancelled has sent nothing."""
-        # Politeness comes first: behind the sending, nothing may wait or fail any more.
-        if (now := self._scheduler.clock()) >= self._scheduler.deadline:
-            await self._scheduler.breathe(now)
-        gate = self.gate
-        if gate.credit <= 0 or gate.line:
-            await gate.enter()
-        gate.credit -= 1
-        if self.run.items_left is not None:
-            self.run.count_item()
-        if tickets or type(item) is To:
-            self._dispatch(item, tickets)
-        else:
-            self.meter.sent += 1
-            self.outbox.append(item)
-        self.outbox.announce()
-
-    def _dispatch(self, item: Any, tickets: tuple[Ticket, ...] = ()) -> None:
-        if type(item) is To:
-            check_target(item, self.node)
-        self.outbox.dispatch(item, tickets)
-
-    async def fail(self, item: Any, error: BaseException) -> None:
-        """An item could not be made: apply the node's ``on_error``."""
-        if (now := self._scheduler.clock()) >= self._scheduler.deadline:
-            await self._scheduler.breathe(now)
-        gate = self.gate
-        if gate.credit <= 0 or gate.line:
-            await gate.enter()
-        gate.credit -= 1
-        if self.run.items_left is not None:
-            self.run.count_item()
-        policy = self.node.properties.on_error
-        self.meter.failed += 1
-        action = "route" if isinstance(policy, Route) else policy
-        self.run.tell(ItemFailed, self.name, item, error, 1, action)
-        failed = FailedItem(item, self.name, error, 1)
-        self.run.note_failure(failed)
-        if policy == "fail":
-            failure = NodeError(self.name, item, cause=error)
-            self._scheduler.fail(failure)  # also if the coro catches it
-            raise failure from error
-        self.outbox.dispatch(GivenUp(failed))
-        self.outbox.announce()
+    # The channels behind it.
 
     def on_room(self) -> None:
-        """A channel has room again."""
-        if self._iterator is not None or self.gate.blocked:
+        """A channel has room again, and its reader has taken what it was told of."""
+        self.gate.credit = 0
+        if self._hungry or self.gate.line:
             self.gate.on_room()
 
     # The coro, in its task.
@@ -259,13 +215,13 @@ class Source:
             return False
         self._iterator = iter(items)
         self.gate.pulled = True
-        self._on_opened()
+        self.wake()
         return True
 
     async def _put_all(self, items: Any) -> None:
         try:
             async for item in items:
-                await self.put(item)
+                await self.queue.put(item)
         finally:
             if hasattr(items, "aclose"):
                 await items.aclose()
@@ -279,34 +235,49 @@ class Source:
 
     # The generator, pulled by the driver.
 
-    def _on_opened(self) -> None:
+    def wake(self) -> None:
+        """There may be room again for what the generator yields."""
         if self._iterator is not None and not self.queued:
             self._scheduler.mark(self)
 
     async def visit(self, flight: Flight) -> None:
         """Pull items as long as there is room, until the turn of the loop is over."""
-        iterator, gate = self._iterator, self.gate
+        iterator, gate, meter = self._iterator, self.gate, self.meter
         if iterator is None or self.ended:
             return
-        self.meter.enter(BUSY, self._scheduler.clock())
-        credit = gate.grant()
+        meter.enter(BUSY, self._scheduler.clock())
+        self._hungry = False
+        before = meter.sent + meter.skipped
         try:
-            over = self._pull(iterator, credit)
+            members, most = stretch_behind(self.outbox.sole) if gate.free else ([], 0)
+            if members:
+                await flight.fly(self, members, zip(islice(iterator, most)))
+                if flight.taken:
+                    return
+                over = meter.sent + meter.skipped == before
+            else:
+                most = gate.grant()
+                over = self._pull(iterator, most)
         except (NodeError, LimitError, KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
-        except BaseException as error:  # a CancelledError too: nobody else's can come up here
+        except BaseException as error:  # a CancelledError too: nobody else's can come up in a generator
+            if flight.fault is not None:
+                raise
             raise NodeError(self.name, cause=error) from error
         gate.credit = 0
-        now = self._scheduler.clock()
-        self.outbox.announce()
         if over or gate.closed:
             self._end()
-        elif credit > 0:
-            self._scheduler.mark(self) if not self.queued else None
+        elif most > 0:
+            self.wake()
         else:
-            self.meter.enter(BLOCKED if self.outbox.room() <= 0 else WAITING, now)
-            if not self.paused:
-                gate.ask_when_quiet()
+            self._rest()
+
+    def _rest(self) -> None:
+        """Wait for room, or for leave."""
+        self._hungry = True
+        self.meter.enter(BLOCKED if self.outbox.room() <= 0 else WAITING, self._scheduler.clock())
+        if not self.paused:
+            self.gate.ask_when_quiet()
 
     def _pull(self, iterator: Iterator[Any], credit: int) -> bool:
         """Send up to ``credit`` items; whether the iterator is exhausted."""
@@ -318,20 +289,31 @@ class Source:
                 if limited:
                     self.run.count_item()
                 if type(item) is To:
-                    self._dispatch(item)
-                    self.meter.sent -= 1  # counted below with the others
+                    self.send(item)
                 else:
                     append(item)
-                sent += 1
+                    sent += 1
                 if clock() >= scheduler.deadline:
                     return False
+                credit -= 1
         finally:
             self.meter.sent += sent
-        return sent < credit
+            self.outbox.announce()
+        return credit > 0
 
-    def adopt(self, flight: Flight) -> None:
-        """A generator cannot suspend."""
-        raise AssertionError("a plain generator was suspended")
+    def send(self, item: Any) -> None:
+        """Send one item into the channels; there must be room."""
+        if type(item) is To:
+            check_target(item, self.node)
+        self.outbox.dispatch(item)
+        self.outbox.announce()
+
+    def take_back(self, pulled: int, count: int, feed: Iterator[tuple[Any, ...]]) -> int:
+        """A flight from here is over: how many items have flown."""
+        self.meter.sent += pulled
+        assert self.outbox.sole is not None
+        self.outbox.sole.passed(pulled)
+        return pulled
 
     def _close_iterator(self) -> None:
         iterator, self._iterator = self._iterator, None

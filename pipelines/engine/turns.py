@@ -12,8 +12,9 @@ from ..channels.entries import Ticket
 from ..graph.model import Node
 from ..processor import Processor
 from ..types import To
-from .attempts import Attempts, check_target
-from .outbox import NOTHING, Outbox, Outcome
+from .attempts import Attempts
+from .outbox import Outbox
+from .outcomes import NOTHING, Outcome, check_target
 from .scheduler import Scheduler
 
 __all__ = ["Turns"]

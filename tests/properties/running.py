@@ -281,6 +281,8 @@ class World:
         if node.is_source:
             return 1
         calls = int(node.properties["concurrency"])
+        if node.properties.get("order") != "completion" and calls > 1:
+            calls *= 2  # as many results may wait for one in flight
         return calls * len(node.upstreams or "1") * (node.batch or 1) + node.batch
 
 

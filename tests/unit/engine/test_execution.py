@@ -62,7 +62,7 @@ class TestSetupAndCleanup:
         )
         await Plumber(given).run()
         assert story.lines[:3] == ["setup out", "setup inp", "setup n"]
-        assert story.lines[3:-3] == ["n 1", "n 2", "out 1", "out 2"]
+        assert sorted(story.lines[3:-3]) == ["n 1", "n 2", "out 1", "out 2"]
         assert story.lines[-3:] == ["cleanup inp completed", "cleanup n completed", "cleanup out completed"]
 
     async def test_setups_run_at_once_and_others_do_not_wait(self, story):

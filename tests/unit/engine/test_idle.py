@@ -26,7 +26,7 @@ class WatchingLoop(VirtualTimeLoop):
         if seconds > INSTANT and self.plumber is not None and self.plumber._execution is not None:
             for worker in self.plumber._execution.workers.values():
                 if isinstance(worker, Runner) and worker.outbox.room() > 0:
-                    startable = worker._startable()
+                    startable = worker.crew.startable()
                     assert startable <= 0, f"{worker.name!r} could start {startable} calls at {self.time()}"
                     assert not worker.outbox._waiting, f"{worker.name!r} holds results though there is room"
         super()._jump(seconds)

@@ -1,0 +1,229 @@
+"""The calls of one node that are in flight, and the tasks in which they wait.
+
+The *general* loop lives here. It gives every item a place in the outbox's order and handles everything:
+calls side by side, tickets, tombstones, generators, batches, rates, stepping. The driver runs it for
+nodes that cannot do with a quick loop; as soon as calls suspend it runs in helpers, tasks that take one
+item after the other, as many as there is work for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..channels.base import UNBOUNDED, Inbox
+from ..channels.entries import Ticket, Tomb
+from ..errors import NodeError
+from ..statistics import BUSY, WAITING
+from ..types import To
+from .attempts import Attempts
+from .flight import Flight
+from .outbox import Outbox
+from .outcomes import Outcome, check_target
+from .timing import Pacer
+from .turns import Turns
+
+if TYPE_CHECKING:
+    from .runner import Runner
+
+__all__ = ["Crew"]
+
+
+class Crew:
+    """Works for one runner wherever its calls suspend, or need more than "one item in, one result out".
+
+    Attributes:
+        in_flight: Calls running now.
+        helpers: Tasks that work on the node besides the driver.
+        width: How many helpers to start at once; 0 while calls do not suspend.
+        steps: None while the node is not paused; else how many calls may still start.
+        turns: Of a node that yields: whose turn it is to send.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_concurrency",
+        "_inbox",
+        "_meter",
+        "_node",
+        "_outbox",
+        "_pacer",
+        "_reach",
+        "_runner",
+        "_scheduler",
+        "helpers",
+        "in_flight",
+        "steps",
+        "turns",
+        "width",
+    )
+
+    def __init__(self, runner: Runner, inbox: Inbox, outbox: Outbox, attempts: Attempts) -> None:
+        node, scheduler = runner.node, runner.scheduler
+        rate, concurrency = node.properties.rate, node.properties.concurrency
+        self._runner = runner
+        self._node = node
+        self._inbox = inbox
+        self._outbox = outbox
+        self._attempts = attempts
+        self._meter = outbox.meter
+        self._scheduler = scheduler
+        self._concurrency = concurrency
+        # As long as the first result is missing, others may come early: were their number part of the
+        # concurrency, one long call would soon keep all others from starting.
+        self._reach = 2 * concurrency if outbox.ordered and concurrency > 1 else concurrency
+        self._pacer = Pacer(scheduler.loop, rate, runner.wake) if rate is not None else None
+        yields = node.kind.yields
+        self.turns = Turns(node, attempts, outbox, scheduler, runner.call, runner.processor) if yields else None
+        self.in_flight = 0
+        self.helpers = 0
+        self.width = 0
+        self.steps: int | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in flight and nothing asks for more than the quick loop gives."""
+        return not self.in_flight and not self.helpers and not self.width and self.steps is None
+
+    def close(self) -> None:
+        """The node's run is over: no timer fires any more."""
+        if self._attempts.watchdog is not None:
+            self._attempts.watchdog.close()
+        if self._pacer is not None:
+            self._pacer.close()
+
+    def startable(self) -> int:
+        """How many calls may start now."""
+        count = self._inbox.available()
+        free = self._concurrency - self.in_flight
+        if count <= 0 or free <= 0 or self._scheduler.aborting:
+            return 0
+        # What is in flight or held never exceeds the concurrency and the room ahead (P4); while there is
+        # room, as many again may wait for one that is in flight.
+        room, early, waiting = self._outbox.outlook()
+        reach = self._reach if room > 0 and not waiting else self._concurrency
+        if room < UNBOUNDED:
+            reach += room
+        count = min(count, free, reach - self.in_flight - early - waiting)
+        if self.steps is not None:
+            count = min(count, self.steps)
+        if self._pacer is not None and count > 0:
+            count = min(count, self._pacer.allowed())
+        return count
+
+    # Helpers.
+
+    def adopt(self, flight: Flight) -> None:
+        """The driver was found suspended in a call of this node: from now on it is a helper.
+
+        A call of a flight is in flight from now on; one of the general loop has been so all the time.
+        """
+        if flight.members:
+            flight.place = self._outbox.open()
+            self.in_flight += 1
+            self._meter.enter(BUSY, self._scheduler.clock())
+            self._attempts.watch(flight.task)
+        self.helpers += 1
+        self.width = max(1, self.width)
+        self._runner.wake()
+
+    async def go_on(self, flight: Flight, outcome: Outcome) -> None:
+        """The call of a taken flight came to ``outcome``: send it, and work on as a helper."""
+        if self._attempts.watchdog is not None and flight.task is not None:
+            self._attempts.watchdog.stop(flight.task)
+        if type(outcome) is To:
+            check_target(outcome, self._node)
+        self._close(flight.place, outcome, flight.tickets)
+        await self._help()
+
+    def grow(self) -> None:
+        """Start helpers: twice as many as the last time, as long as calls suspend."""
+        # As long as one of the helpers is not suspended in a call, it can do what there is to do.
+        if self.helpers > self.in_flight or (helpers := min(self.startable(), self.width)) <= 0:
+            return
+        self.width = min(2 * self.width, self._concurrency)
+        self.helpers += helpers
+        for _ in range(helpers):
+            self._scheduler.spawn(self._help())
+        self._scheduler.mark_next_turn(self._runner)
+
+    async def _help(self) -> None:
+        try:
+            await self._work(None)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """A task that is not the driver, or not any more, has done what it could."""
+        self.helpers -= 1
+        self._runner.wake()
+
+    # The general loop.
+
+    async def lead(self, flight: Flight) -> None:
+        """Work in the driver, until the turn is over."""
+        flight.members = []
+        flight.runner = self._runner
+        try:
+            await self._work(flight)
+        finally:
+            flight.runner = None
+            if flight.taken:
+                self._leave()
+
+    async def _work(self, flight: Flight | None) -> None:
+        """Process items until no call may start; in the driver, until the turn is over."""
+        scheduler = self._scheduler
+        while self.startable() > 0:
+            if (now := scheduler.clock()) >= scheduler.deadline:
+                if flight is not None and not flight.taken:
+                    return
+                await scheduler.breathe(now)
+                continue
+            await self._process_next(now)
+
+    async def _process_next(self, now: float) -> None:
+        q_elt, tickets, tombs = self._inbox.take()
+        self._inbox.release()
+        place = self._outbox.open()
+        if q_elt is None:
+            self._outbox.close(place, Tomb(tombs), ())
+            return
+        self._begin(now)
+        try:
+            if self.turns is not None:
+                outcome = await self.turns.exhaust(q_elt, tickets, place)
+            else:
+                outcome = await self._attempts.make(q_elt)
+                if type(outcome) is To:
+                    check_target(outcome, self._node)
+        except BaseException as error:
+            self.in_flight -= 1
+            if isinstance(error, NodeError):
+                for ticket in tickets:
+                    ticket.fail(error)
+            raise
+        self._meter.latency.add(self._scheduler.clock() - now)
+        self._close(place, outcome, tickets)
+
+    def _begin(self, now: float) -> None:
+        """A call starts."""
+        if self.steps is not None:
+            self.steps -= 1
+        if self._pacer is not None:
+            self._pacer.started()
+        self._meter.received += 1
+        self.in_flight += 1
+        if self.in_flight == 1:
+            self._meter.enter(BUSY, now)
+
+    def _close(self, place: int, outcome: Outcome, tickets: tuple[Ticket, ...]) -> None:
+        """A call is over."""
+        self.in_flight -= 1
+        if self.in_flight == 0:
+            self._meter.enter(WAITING, self._scheduler.clock())
+        held = self._outbox.held
+        self._outbox.close(place, outcome, tickets)
+        if self._outbox.held < held:
+            self._runner.wake()  # others were waiting for this one: now more calls may start than this task can make
+        if self.turns is not None:
+            self.turns.call_next()
