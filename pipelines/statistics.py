@@ -62,10 +62,26 @@ class Meter:
         failed: Items given up.
         retried: Attempts made again.
         state: `BUSY`, `WAITING` or `BLOCKED`, since ``since``.
-        spent: Seconds in each state, up to ``since``.
+        spent: Seconds in each state, up to ``since``. Calls that do not suspend change no state.
+        tempo: Seconds that such a call took when they were last timed; None when they never were.
+        flown: How many there have been since then.
+        flew: Seconds that all the earlier ones took.
     """
 
-    __slots__ = ("failed", "latency", "received", "retried", "sent", "since", "skipped", "spent", "state")
+    __slots__ = (
+        "failed",
+        "flew",
+        "flown",
+        "latency",
+        "received",
+        "retried",
+        "sent",
+        "since",
+        "skipped",
+        "spent",
+        "state",
+        "tempo",
+    )
 
     def __init__(self, now: float) -> None:
         self.received = 0
@@ -76,6 +92,9 @@ class Meter:
         self.state = WAITING
         self.since = now
         self.spent = [0.0, 0.0, 0.0]
+        self.tempo: float | None = None
+        self.flown = 0
+        self.flew = 0.0
         self.latency = Latency()
 
     def enter(self, state: int, now: float) -> None:
@@ -84,16 +103,30 @@ class Meter:
         self.state = state
         self.since = now
 
-    def worked(self, seconds: float, now: float) -> None:
-        """Of the time up to now the node was busy for ``seconds``, and did what it does again the rest."""
-        self.spent[self.state] += max(0.0, now - self.since - seconds)
-        self.spent[BUSY] += seconds
-        self.since = now
+    def time(self, calls: int, seconds: float) -> None:
+        """The last ``calls`` of the calls that flew took ``seconds``."""
+        if calls:
+            before = (self.flown - calls) * (self.tempo or 0.0)
+            self.flew += before + seconds
+            self.flown = 0
+            self.tempo = seconds / calls
+            self.latency.add(self.tempo)
+
+    def seconds_a_call(self, share: float) -> float | None:
+        """The seconds that ``share`` of all calls do not exceed; None before the first."""
+        measured = self.latency.quantile(share)
+        return self.tempo if measured is None and self.received else measured
 
     def shares(self, elapsed: float, now: float) -> tuple[float, float, float]:
         """Fractions of ``elapsed`` seconds spent busy, waiting and blocked."""
         spent = list(self.spent)
         spent[self.state] += max(0.0, now - self.since)
+        flew = self.flew + self.flown * (self.tempo or 0.0)
+        for state in (WAITING, BLOCKED):  # what the node did between two flights
+            part = min(flew, spent[state])
+            spent[state] -= part
+            spent[BUSY] += part
+            flew -= part
         total = max(elapsed, 1e-9)
         busy, waiting, blocked = (min(1.0, seconds / total) for seconds in spent)
         return busy, waiting, blocked
@@ -111,8 +144,8 @@ class NodeStatistics:
         in_flight: Calls running now.
         held: Results finished but not sent yet, for want of their turn or of room.
         busy, waiting, blocked: Shares of the time since the start.
-        latency_p50, latency_p99: Seconds one call takes, retries and timeouts included. Of calls
-            that never suspend one per batch is measured.
+        latency_p50, latency_p99: Seconds one call takes, retries and timeouts included. Of calls that
+            never suspend some are measured, and their mean counts; so it is for ``busy``.
         progress: How far a source is, 0 to 1, where it says so.
     """
 

@@ -33,6 +33,10 @@ class Port(Protocol):
         """Add one plain item."""
         ...
 
+    def extend(self, items: list[Any]) -> None:
+        """Add many plain items."""
+        ...
+
     def push_tracked(self, item: Any, tickets: tuple[Ticket, ...]) -> None:
         """Add one item that somebody waits for."""
         ...
@@ -51,6 +55,9 @@ class Inbox(Protocol):
 
     channels: tuple[MemoryChannel, ...]
 
+    tuples: bool
+    """Whether `lend` gives tuples, one item of each channel; else it gives bare items."""
+
     def available(self) -> int:
         """How many `take` calls would succeed now."""
         ...
@@ -60,12 +67,12 @@ class Inbox(Protocol):
         """Whether `take` must be used: tombstones or tracked items may be inside."""
         ...
 
-    def lend(self, count: int) -> tuple[Iterator[tuple[Any, ...]], int]:
-        """Hand out up to ``count`` tuples, and say how many; they count as inside until `repay`."""
+    def lend(self, count: int) -> Iterator[Any]:
+        """Hand out up to ``count`` items (or tuples); they count as inside until `repay`."""
         ...
 
-    def repay(self, done: int, rest: list[tuple[Any, ...]]) -> None:
-        """Of the tuples lent the first ``done`` were taken; ``rest``, the others, come back."""
+    def repay(self, done: int, rest: list[Any]) -> None:
+        """Of what was lent the first ``done`` were taken; ``rest``, the others, come back."""
         ...
 
     def take(self) -> tuple[tuple[Any, ...] | None, tuple[Ticket, ...], int]:

@@ -40,13 +40,15 @@ class SingleInbox:
         """Whether something inside is no plain item."""
         return self.channel.noted > 0
 
-    def lend(self, count: int) -> tuple[Iterator[tuple[Any, ...]], int]:
-        """Hand out ``count`` plain items at once; the channel counts them as inside until `repay`."""
-        return zip(self.channel.lend(count)), count
+    tuples = False
 
-    def repay(self, done: int, rest: list[tuple[Any, ...]]) -> None:
+    def lend(self, count: int) -> Iterator[Any]:
+        """Hand out ``count`` plain items at once; the channel counts them as inside until `repay`."""
+        return iter(self.channel.lend(count))
+
+    def repay(self, done: int, rest: list[Any]) -> None:
         """Of the items lent ``done`` were taken; ``rest`` comes back."""
-        self.channel.repay(done, [item for (item,) in rest])
+        self.channel.repay(done, rest)
 
     def take(self) -> tuple[tuple[Any, ...] | None, tuple[Ticket, ...], int]:
         """Take the next entry."""
@@ -93,11 +95,13 @@ class ZipInbox:
         """Whether something inside is no plain item."""
         return any([channel.noted for channel in self.channels])
 
-    def lend(self, count: int) -> tuple[Iterator[tuple[Any, ...]], int]:
-        """Hand out ``count`` tuples of plain items; the channels count them as inside until `repay`."""
-        return zip(*[channel.lend(count) for channel in self.channels], strict=True), count
+    tuples = True
 
-    def repay(self, done: int, rest: list[tuple[Any, ...]]) -> None:
+    def lend(self, count: int) -> Iterator[Any]:
+        """Hand out ``count`` tuples of plain items; the channels count them as inside until `repay`."""
+        return zip(*[channel.lend(count) for channel in self.channels], strict=True)
+
+    def repay(self, done: int, rest: list[Any]) -> None:
         """Of the tuples lent ``done`` were taken; ``rest`` comes back."""
         columns = zip(*rest, strict=True) if rest else repeat((), len(self.channels))
         for channel, items in zip(self.channels, columns, strict=True):
@@ -132,7 +136,10 @@ class ZipInbox:
         Gives the number of positions that each upstream had, when all have ended and the numbers
         differ; None otherwise.
         """
-        if not any(channel.closed and not channel.items for channel in self.channels):
+        for channel in self.channels:
+            if channel.closed and not channel.items:
+                break
+        else:
             return None
         for channel in self.channels:
             if channel.items:
@@ -165,23 +172,24 @@ class MergeInbox:
         """Whether something inside is no plain item."""
         return any([channel.noted for channel in self.channels])
 
-    def lend(self, count: int) -> tuple[Iterator[tuple[Any, ...]], int]:
+    tuples = False
+
+    def lend(self, count: int) -> Iterator[Any]:
         """Hand out up to ``count`` plain items, one of each non-empty channel in turn."""
         filled = [channel for channel in self._in_turn() if channel.items]
         rounds = max(1, min(count // len(filled), min([len(channel.items) for channel in filled])))
         self._lenders = filled[:count]
         self._next += 1
         lent = [channel.lend(rounds) for channel in self._lenders]
-        return zip(chain.from_iterable(zip(*lent, strict=True))), rounds * len(lent)
+        return chain.from_iterable(zip(*lent, strict=True))
 
-    def repay(self, done: int, rest: list[tuple[Any, ...]]) -> None:
+    def repay(self, done: int, rest: list[Any]) -> None:
         """Of the items lent ``done`` were taken; ``rest`` comes back."""
         lenders = self._lenders
         for place, channel in enumerate(lenders):
             # Item number i was lent by lender number i modulo their number.
             first = (place - done) % len(lenders)
-            back = [item for (item,) in rest[first :: len(lenders)]]
-            channel.repay((done - place + len(lenders) - 1) // len(lenders), back)
+            channel.repay((done - place + len(lenders) - 1) // len(lenders), rest[first :: len(lenders)])
 
     def take(self) -> tuple[tuple[Any, ...] | None, tuple[Ticket, ...], int]:
         """Take the next entry of the next channel that has any."""

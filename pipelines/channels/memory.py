@@ -124,6 +124,14 @@ class MemoryChannel:
         else:
             self._lose(item)
 
+    def extend(self, items: list[Any]) -> None:
+        """Add many plain items."""
+        if self.overflow == "block":
+            self.items.extend(items)
+        else:
+            for item in items:
+                self._push_lossy(item)
+
     def push_tracked(self, item: Any, tickets: tuple[Ticket, ...]) -> None:
         """Add one item that somebody waits for."""
         entry = Tracked(item, tickets)

@@ -48,11 +48,13 @@ class BatchInbox:
 
     noted = True  # so that nobody borrows: every list is made by `take`
 
-    def lend(self, count: int) -> tuple[Iterator[tuple[Any, ...]], int]:
+    tuples = True
+
+    def lend(self, count: int) -> Iterator[Any]:
         """Not offered: lists are made one by one."""
         raise NotImplementedError
 
-    def repay(self, done: int, rest: list[tuple[Any, ...]]) -> None:
+    def repay(self, done: int, rest: list[Any]) -> None:
         """Not offered, like `lend`."""
         raise NotImplementedError
 

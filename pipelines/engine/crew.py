@@ -82,7 +82,7 @@ class Crew:
     @property
     def idle(self) -> bool:
         """Nothing is in flight and nothing asks for more than the quick loop gives."""
-        return not self.in_flight and not self.helpers and not self.width and self.steps is None
+        return not self.helpers and not self.width and self.steps is None
 
     def close(self) -> None:
         """The node's run is over: no timer fires any more."""
@@ -110,6 +110,18 @@ class Crew:
             count = min(count, self._pacer.allowed())
         return count
 
+    async def visit(self, flight: Flight) -> None:
+        """One visit of the driver."""
+        if self.turns is not None:
+            self.turns.call_next()
+        if not self.helpers and self.width:
+            self.width //= 2  # nothing is suspended any more: perhaps nothing will be
+            self._runner.review()
+        if self.width:
+            self._grow()
+        elif self.startable() > 0:
+            await self._lead(flight)
+
     # Helpers.
 
     def adopt(self, flight: Flight) -> None:
@@ -124,6 +136,7 @@ class Crew:
             self._attempts.watch(flight.task)
         self.helpers += 1
         self.width = max(1, self.width)
+        self._runner.review()
         self._runner.wake()
 
     async def go_on(self, flight: Flight, outcome: Outcome) -> None:
@@ -135,7 +148,7 @@ class Crew:
         self._close(flight.place, outcome, flight.tickets)
         await self._help()
 
-    def grow(self) -> None:
+    def _grow(self) -> None:
         """Start helpers: twice as many as the last time, as long as calls suspend."""
         # As long as one of the helpers is not suspended in a call, it can do what there is to do.
         if self.helpers > self.in_flight or (helpers := min(self.startable(), self.width)) <= 0:
@@ -155,11 +168,12 @@ class Crew:
     def _leave(self) -> None:
         """A task that is not the driver, or not any more, has done what it could."""
         self.helpers -= 1
+        self._runner.review()
         self._runner.wake()
 
     # The general loop.
 
-    async def lead(self, flight: Flight) -> None:
+    async def _lead(self, flight: Flight) -> None:
         """Work in the driver, until the turn is over."""
         flight.members = []
         flight.runner = self._runner

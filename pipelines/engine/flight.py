@@ -28,37 +28,39 @@ if TYPE_CHECKING:
     from .runner import Runner
     from .source import Source
 
-__all__ = ["SOLO_EVERY", "STRETCH_SECONDS", "Flight", "stretch_behind"]
+__all__ = ["STRETCH_SECONDS", "TIMED_EVERY", "Flight", "stretch_behind"]
 
 STRETCH_SECONDS = 0.0001
 """The calls that one item gets on one flight take no longer than this together, as far as is known."""
 
-SOLO_EVERY = 32
-"""A node joins so many flights until it is timed alone again."""
+TIMED_EVERY = 0.05
+"""Seconds that a node flies together with others until it is timed alone again."""
 
 
-def stretch_behind(channel: MemoryChannel | None, seconds: float = 0.0) -> tuple[list[Runner], int]:
+def stretch_behind(channel: MemoryChannel | None, now: float, seconds: float = 0.0) -> tuple[list[Runner], int]:
     """The nodes that items can go through at once from the reader of ``channel`` on, in order.
 
     Args:
         channel: The only one that the items are sent into; None if there is no such.
+        now: The time.
         seconds: How long the calls before it take for one item.
 
     Returns:
         The runners, and how many items they can take.
     """
     members: list[Runner] = []
-    room, spare = 0, UNBOUNDED
-    while channel is not None and (runner := channel.reader) is not None:
-        if not runner.may_join(STRETCH_SECONDS - seconds) or (behind := runner.outbox.room()) <= 0:
+    most = UNBOUNDED
+    while channel is not None and not channel.items and (runner := channel.reader) is not None and runner.flyable:
+        outbox, tempo = runner.outbox, runner.meter.tempo
+        if tempo is None or now >= runner.due or outbox.waiting or (seconds := seconds + tempo) > STRETCH_SECONDS:
             break
-        seconds += runner.tempo
         members.append(runner)
-        room = behind
-        if runner.outbox.route is not None:
-            spare = min(spare, runner.outbox.route.room())
-        channel = runner.outbox.sole
-    return members, min(room, spare)
+        if outbox.route is not None:
+            most = min(most, outbox.route.room())
+        channel = outbox.sole
+    while members and (room := members[-1].outbox.room()) <= 0:
+        members.pop()
+    return members, min(room, most) if members else 0
 
 
 class Flight:
@@ -70,9 +72,12 @@ class Flight:
         members: The runners of the stretch, in order; empty while the general loop runs.
         rest: The steps behind the first one: a node, its function and its processor. Emptying it
             makes the item stop after its current call.
-        append: Sends on what comes out at the end.
+        append: Sends on what comes out at the end; None where nobody wants it.
         whole: Neither cut short nor taken: an item that has gone through all of ``rest`` is at the end.
-        pulled: How many items the source has given.
+        pulls: Whether the items are pulled from a source.
+        tuples: Whether the first node's input comes as tuples, not as bare items.
+        begun: How many items have been taken, the current one included.
+        held_back: How many of them did not fly.
         tickets: Who waits for the one item of this flight, if anybody does.
         fault: Whose failure is being dealt with.
         taken: The driver was suspended and another has taken over; the rest is one helper's work.
@@ -81,20 +86,24 @@ class Flight:
     """
 
     __slots__ = (
-        "_count",
+        "_batch",
         "_feed",
+        "_lent",
         "_stopped",
         "append",
+        "begun",
         "fault",
+        "held_back",
         "members",
         "origin",
         "place",
-        "pulled",
+        "pulls",
         "rest",
         "runner",
         "taken",
         "task",
         "tickets",
+        "tuples",
         "whole",
     )
 
@@ -103,38 +112,47 @@ class Flight:
         self.origin: Runner | Source | None = None
         self.members: list[Runner] = []
         self.rest: list[tuple[Runner, Callable[..., Any], Any]] = []
-        self.append: Callable[[Any], None]
+        self.append: Callable[[Any], None] | None = None
         self.whole = True
-        self.pulled = 0
+        self.pulls = False
+        self.tuples = False
+        self.begun = 0
+        self.held_back = 0
         self.tickets: tuple[Ticket, ...] = ()
         self.fault: Runner | None = None
         self.taken = False
         self.place = 0
         self.task: asyncio.Task[None] | None = None
-        self._feed: Iterator[tuple[Any, ...]] = iter(())
-        self._count = 0
+        self._feed: Iterator[Any] = iter(())
+        self._lent = False
         self._stopped: dict[Runner, int] = {}
+        self._batch: list[Any] = []
 
     async def fly(
         self,
         origin: Runner | Source,
         members: list[Runner],
-        feed: Iterator[tuple[Any, ...]],
-        count: int = 0,
+        feed: Iterator[Any],
+        begin: float,
+        *,
+        tuples: bool = False,
+        lent: bool = False,
         tickets: tuple[Ticket, ...] = (),
     ) -> None:
         """Carry the items of ``feed`` through ``members`` until the budget of the turn is used up.
 
         Args:
             origin: Where the items come from: ``members[0]``, or a source in front of it.
-            count: How many items its inbox has lent; 0 if it has not lent them.
+            begin: The time.
+            tuples: Whether ``feed`` gives tuples to call the first node with, not bare items.
+            lent: Whether its inbox has lent them.
             tickets: Who waits for the item, if it is only one.
         """
-        self._take_off(origin, members, feed, count, tickets)
-        clock = members[0].scheduler.clock
-        begin = clock()
+        self.tuples = tuples
+        self._lent = lent
+        self._take_off(origin, members, feed, tickets)
         try:
-            outcome = await find_quick_loop(members)(self, feed, origin is not members[0])
+            outcome = await find_quick_loop(members)(self, feed)
         except BaseException as error:
             self._crash(error)
             raise
@@ -143,26 +161,31 @@ class Flight:
             await self.runner.crew.go_on(self, outcome)
             return
         self.runner = None
-        done = self.land()
-        self._log(done, begin, clock())
+        self._time(self.land(), begin)
 
     def _take_off(
         self,
         origin: Runner | Source,
         members: list[Runner],
-        feed: Iterator[tuple[Any, ...]],
-        count: int,
+        feed: Iterator[Any],
         tickets: tuple[Ticket, ...],
     ) -> None:
         self.origin = origin
         self.members = members
         self.rest = [(runner, runner.call, runner.processor) for runner in members[1:]]
-        self.append = self._deliver if tickets else members[-1].outbox.append
+        outbox = members[-1].outbox
+        if tickets:
+            self.append = self._deliver
+        elif outbox.fans_out:
+            self.append = self._batch.append  # and into each channel all at once
+        else:
+            self.append = outbox.append if outbox.listened else None
         self.whole = True
-        self.pulled = 0
+        self.begun = 0
+        self.held_back = 0
         self.tickets = tickets
+        self.pulls = origin is not members[0]
         self._feed = feed
-        self._count = count
         self._stopped.clear()
 
     def cut(self) -> None:
@@ -177,19 +200,41 @@ class Flight:
             unfinished: The last item is still in the call of ``runner``, or was lost there.
         """
         assert self.origin is not None
-        done = entered = self.origin.take_back(self.pulled, self._count, self._feed)
-        for place, runner in enumerate(self.members):
-            runner.meter.received += entered
-            if place:
+        done = entered = self.begun - self.held_back
+        self.origin.take_back(done, list(self._feed) if self._lent else None)
+        members, stopped = self.members, self._stopped
+        first = members[0]
+        for runner in members:
+            meter = runner.meter
+            meter.received += entered
+            if runner is not first:
                 runner.inbox.channels[0].passed(entered)
-            if self._stopped:
-                entered -= self._stopped.get(runner, 0)
+            meter.flown += entered
+            if stopped:
+                entered -= stopped.get(runner, 0)
             if unfinished and runner is self.runner:
                 entered -= 1
-            runner.meter.sent += entered
+            meter.sent += entered
         if entered:
-            self.members[-1].outbox.announce()
+            self._send_batch()
+            members[-1].outbox.announce()
         return done
+
+    def _send_batch(self) -> None:
+        if self._batch:
+            self.members[-1].outbox.extend(self._batch)
+            self._batch.clear()
+
+    def _time(self, done: int, begin: float) -> None:
+        """See how long it took: a node alone is timed, a stretch that has become slow falls apart."""
+        members = self.members
+        now = members[0].scheduler.clock()
+        if len(members) == 1 and not self.pulls:
+            if now >= members[0].due:
+                members[0].time(done, now - begin, now)
+        elif now - begin > STRETCH_SECONDS * max(1, done):
+            for runner in members:
+                runner.due = now
 
     def _crash(self, error: BaseException) -> None:
         """The run fails."""
@@ -203,29 +248,18 @@ class Flight:
             for ticket in self.tickets:
                 ticket.fail(error)
 
-    def _log(self, done: int, begin: float, now: float) -> None:
-        """Say of each node how long it was busy."""
-        members, seconds = self.members, now - begin
-        if len(members) == 1 and self.origin is members[0]:
-            members[0].timed(done, seconds, now)
-            return
-        each = seconds / max(1, done)
-        known = sum([runner.tempo or 0.0 for runner in members])
-        # Behind a source: what the nodes are not known to need was its own. Else they share it all.
-        share = 1.0 if self.origin is not members[0] and known < each else each / max(known, 1e-9)
-        for runner in members:
-            runner.flown(share * (runner.tempo or 0.0) * done, now, short=each <= STRETCH_SECONDS)
-
     # What is more than one item in, one result out.
 
     def hold_back(self, item: Any) -> None:
         """The source has given an item that is for one node alone, or for which the nodes are not ready any more."""
         assert self.origin is not None
+        self.held_back += 1
         self.origin.send(item)
 
-    async def rescue(self, q_elt: tuple[Any, ...], error: BaseException) -> Outcome:
-        """A call for ``q_elt`` raised ``error``: see what becomes of the item."""
+    async def rescue(self, item: Any, error: BaseException) -> Outcome:
+        """A call for ``item`` raised ``error``: see what becomes of it."""
         assert self.runner is not None
+        q_elt = item if self.tuples and self.runner is self.members[0] else (item,)
         self.fault = self.runner
         outcome = await self.runner.attempts.recover(q_elt, error)
         self.fault = None
@@ -238,6 +272,7 @@ class Flight:
         if type(outcome) is To:
             check_target(outcome, runner.node)
         self._stopped[runner] = self._stopped.get(runner, 0) + 1
+        self._send_batch()
         runner.outbox.dispatch(outcome, self.tickets)
         if outcome is SKIP and not runner.outbox.buries:
             return False

@@ -27,10 +27,14 @@ class Outbox:
     """Sends the outcomes of one node in order, and knows how much room there is for more.
 
     Attributes:
-        append: Pushes one plain item into all ports and taps; the quick loops call it directly.
+        append: Pushes one plain item into all ports and taps. Where there is only one, the quick loops
+            call it directly.
         room: Says how many outcomes all ports can take now.
         sole: The only channel that items go into, if there is just one and it never drops any.
+        fans_out: Whether every item goes to several.
+        listened: Whether anybody takes what it sends.
         buries: Whether a dropped item leaves a tombstone.
+        waiting: Outcomes whose turn it is, but for which there is no room.
         ordered: Whether outcomes leave in the order in which their calls started.
     """
 
@@ -39,9 +43,10 @@ class Outbox:
         "_head",
         "_next",
         "_readers",
-        "_waiting",
         "append",
         "buries",
+        "fans_out",
+        "listened",
         "meter",
         "name",
         "ordered",
@@ -50,6 +55,7 @@ class Outbox:
         "route",
         "sole",
         "taps",
+        "waiting",
     )
 
     def __init__(
@@ -70,7 +76,7 @@ class Outbox:
         self._next = 0
         self._head = 0
         self._early: dict[int, tuple[Outcome, tuple[Ticket, ...]]] = {}
-        self._waiting: deque[tuple[Outcome, tuple[Ticket, ...]]] = deque()
+        self.waiting: deque[tuple[Outcome, tuple[Ticket, ...]]] = deque()
 
     def tap(self, port: Port) -> None:
         """Send every result to ``port`` as well."""
@@ -88,6 +94,8 @@ class Outbox:
         self.room = _least([port.room for port in self._all()] + ([self.route.room] if self.route else []))
         only = next(iter(self.ports.values())) if len(self.ports) == 1 and not self.taps else None
         self.sole = only if only is not None and only.overflow == "block" else None
+        self.fans_out = len(self.ports) + len(self.taps) > 1
+        self.listened = bool(self.ports or self.taps)
         self._readers = None
 
     def _all(self) -> list[Port]:
@@ -96,11 +104,11 @@ class Outbox:
     @property
     def held(self) -> int:
         """Outcomes that are there but cannot leave yet."""
-        return len(self._early) + len(self._waiting)
+        return len(self._early) + len(self.waiting)
 
     def outlook(self) -> tuple[int, int, int]:
         """How much room there is, how many outcomes came early, and how many wait for room."""
-        return self.room(), len(self._early), len(self._waiting)
+        return self.room(), len(self._early), len(self.waiting)
 
     def qsize(self) -> int:
         """The same, under the name it has in ``asyncio.Queue``."""
@@ -117,23 +125,23 @@ class Outbox:
     def close(self, place: int, outcome: Outcome, tickets: tuple[Ticket, ...]) -> None:
         """The call with this place came to ``outcome``: send what can be sent now."""
         if not self.ordered:
-            self._waiting.append((outcome, tickets))
+            self.waiting.append((outcome, tickets))
         elif place != self._head:
             self._early[place] = (outcome, tickets)
             return
         else:
-            self._waiting.append((outcome, tickets))
+            self.waiting.append((outcome, tickets))
             self._head += 1
             while self._early and (early := self._early.pop(self._head, None)) is not None:
-                self._waiting.append(early)
+                self.waiting.append(early)
                 self._head += 1
         self.flush()
 
     def flush(self) -> None:
         """Send held outcomes whose turn it is, as far as there is room."""
         sent = False
-        while self._waiting and (self._needs_no_room(self._waiting[0][0]) or self.room() > 0):
-            self.dispatch(*self._waiting.popleft())
+        while self.waiting and (self._needs_no_room(self.waiting[0][0]) or self.room() > 0):
+            self.dispatch(*self.waiting.popleft())
             sent = True
         if sent:
             self.announce()
@@ -149,7 +157,7 @@ class Outbox:
 
     def is_turn(self, place: int) -> bool:
         """Whether a generator with this place may send its next item."""
-        return not self._waiting and (not self.ordered or place == self._head) and self.room() > 0
+        return not self.waiting and (not self.ordered or place == self._head) and self.room() > 0
 
     # Sending.
 
@@ -208,6 +216,11 @@ class Outbox:
         for name, port in self.ports.items():
             if name != but:
                 port.push_tomb(count)
+
+    def extend(self, items: list[Any]) -> None:
+        """Push many plain items into all ports and taps; there must be room."""
+        for port in self._all():
+            port.extend(items)
 
     def announce(self) -> None:
         """Tell all readers that something was sent."""

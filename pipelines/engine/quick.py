@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["QuickLoop", "find_quick_loop"]
 
-QuickLoop = Callable[["Flight", Iterator[tuple[Any, ...]], bool], Awaitable[Outcome]]
-"""Takes the flight, its items and whether a source is pulled for them.
+QuickLoop = Callable[["Flight", Iterator[Any]], Awaitable[Outcome]]
+"""Takes the flight and what to call the first node with: items, or tuples of them.
 
 Gives the result of the call in which the driver was suspended, if it was; the flight has been `taken` then.
 """
@@ -47,24 +47,24 @@ def find_quick_loop(members: list[Runner]) -> QuickLoop:
     return _await_each if len(members) > 1 else _await_one
 
 
-async def _await_one(flight: Flight, feed: Iterator[tuple[Any, ...]], pulls: bool) -> Outcome:
+async def _await_one(flight: Flight, feed: Iterator[Any]) -> Outcome:
     """Await one node's coro for one item after the other until the budget of the turn is used up."""
     flight.runner = head = flight.members[0]
     call, processor, append = head.call, head.processor, flight.append
     scheduler, clock = head.scheduler, head.scheduler.clock
-    for q_elt in feed:
-        if pulls:
-            if type(q_elt[0]) is To or not flight.whole:
-                flight.hold_back(q_elt[0])
-                break
-            flight.pulled += 1
+    pulls, tuples = flight.pulls, flight.tuples
+    for flight.begun, item in enumerate(feed, 1):
+        if pulls and (type(item) is To or not flight.whole):
+            flight.hold_back(item)
+            break
         try:
-            value = await call(processor, q_elt)
+            value = await call(processor, item if tuples else (item,))
         except BaseException as error:
-            value = await flight.rescue(q_elt, error)
+            value = await flight.rescue(item, error)
         else:
             if type(value) is not To and flight.whole:
-                append(value)
+                if append is not None:
+                    append(value)
                 if clock() < scheduler.deadline:
                     continue
                 break
@@ -75,30 +75,30 @@ async def _await_one(flight: Flight, feed: Iterator[tuple[Any, ...]], pulls: boo
     return None
 
 
-async def _await_each(flight: Flight, feed: Iterator[tuple[Any, ...]], pulls: bool) -> Outcome:
+async def _await_each(flight: Flight, feed: Iterator[Any]) -> Outcome:
     """The same through several nodes: each item goes all the way before the next one starts."""
     head, rest = flight.members[0], flight.rest
     call, processor, append = head.call, head.processor, flight.append
     scheduler, clock = head.scheduler, head.scheduler.clock
-    for q_elt in feed:
-        if pulls:
-            if type(q_elt[0]) is To or not flight.whole:
-                flight.hold_back(q_elt[0])
-                break
-            flight.pulled += 1
+    pulls, tuples = flight.pulls, flight.tuples
+    for flight.begun, item in enumerate(feed, 1):
+        if pulls and (type(item) is To or not flight.whole):
+            flight.hold_back(item)
+            break
         flight.runner = head
         try:
-            value = await call(processor, q_elt)
+            value = await call(processor, item if tuples else (item,))
             if type(value) is not To:
                 for flight.runner, next_call, next_processor in rest:
                     value = await next_call(next_processor, (value,))
                     if type(value) is To:
                         break
         except BaseException as error:
-            value = await flight.rescue(q_elt if flight.runner is head else (value,), error)
+            value = await flight.rescue(value if flight.runner is not head else item, error)
         else:
             if type(value) is not To and flight.whole:
-                append(value)
+                if append is not None:
+                    append(value)
                 if clock() < scheduler.deadline:
                     continue
                 break
@@ -109,20 +109,19 @@ async def _await_each(flight: Flight, feed: Iterator[tuple[Any, ...]], pulls: bo
     return None
 
 
-async def _call_each(flight: Flight, feed: Iterator[tuple[Any, ...]], pulls: bool) -> Outcome:
+async def _call_each(flight: Flight, feed: Iterator[Any]) -> Outcome:
     """The same through nodes of which some are plain functions, which may hand on something to be awaited."""
     head, rest = flight.members[0], flight.rest
     call, processor, append = head.call, head.processor, flight.append
     scheduler, clock = head.scheduler, head.scheduler.clock
-    for q_elt in feed:
-        if pulls:
-            if type(q_elt[0]) is To or not flight.whole:
-                flight.hold_back(q_elt[0])
-                break
-            flight.pulled += 1
+    pulls, tuples = flight.pulls, flight.tuples
+    for flight.begun, item in enumerate(feed, 1):
+        if pulls and (type(item) is To or not flight.whole):
+            flight.hold_back(item)
+            break
         flight.runner = head
         try:
-            value = call(processor, q_elt)
+            value = call(processor, item if tuples else (item,))
             if type(value) in NOT_PLAIN and type(value) is not To:
                 value = await value
             if type(value) is not To:
@@ -136,10 +135,11 @@ async def _call_each(flight: Flight, feed: Iterator[tuple[Any, ...]], pulls: boo
                             break
                     value = result
         except BaseException as error:
-            value = await flight.rescue(q_elt if flight.runner is head else (value,), error)
+            value = await flight.rescue(value if flight.runner is not head else item, error)
         else:
             if type(value) is not To and flight.whole:
-                append(value)
+                if append is not None:
+                    append(value)
                 if clock() < scheduler.deadline:
                     continue
                 break

@@ -7,7 +7,7 @@ nodes behind it, in a quick loop (`flight`, `quick`). Everything else is the wor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from ..channels.base import Inbox
@@ -21,7 +21,7 @@ from ..statistics import BLOCKED, WAITING
 from .attempts import Attempts
 from .batching import BatchInbox
 from .crew import Crew
-from .flight import SOLO_EVERY, Flight, stretch_behind
+from .flight import TIMED_EVERY, Flight, stretch_behind
 from .outbox import Outbox
 from .run import Run, call_once
 
@@ -37,19 +37,21 @@ class Runner:
         begun: The run has reached this node, so that its cleanup is due.
         ended: Input has ended and everything was sent.
         crew: Does what is more than one item in, one result out.
-        tempo: Seconds that a call took when the node was last timed; None when it was not yet.
+        flyable: Its items need no more than a quick loop, and nothing of it is in flight.
+        due: When it has to be timed alone again.
     """
 
     __slots__ = (
         "_flies",
         "_ready",
-        "_since_solo",
         "attempts",
         "begun",
         "blocked",
         "call",
         "crew",
+        "due",
         "ended",
+        "flyable",
         "inbox",
         "meter",
         "name",
@@ -59,7 +61,6 @@ class Runner:
         "queued",
         "run",
         "scheduler",
-        "tempo",
     )
 
     def __init__(
@@ -93,10 +94,12 @@ class Runner:
         self.begun = False
         self.attempts = Attempts(node, processor, call, self.meter, run)
         self.crew = Crew(self, self.inbox, outbox, self.attempts)
-        self.tempo: float | None = run.scheduler.known_tempo
-        self._since_solo = 0
+        self.meter.tempo = run.scheduler.known_tempo
+        self.due = 0.0 if self.meter.tempo is None else run.scheduler.clock() + TIMED_EVERY
         self._flies = not node.kind.yields and properties.rate is None and properties.batch is None
         self._ready = node.setup is None
+        self.flyable = False
+        self.review()
 
     # What the channels and the program say.
 
@@ -112,6 +115,7 @@ class Runner:
         self.begun = True
         await call_once(self.processor, setup)
         self._ready = True
+        self.review()
         self.run.tell(NodeStarted, self.name)
         self.wake()
 
@@ -129,16 +133,19 @@ class Runner:
         """Start no more calls; those in flight end and their results are sent."""
         if self.crew.steps is None:
             self.crew.steps = 0
+            self.review()
             self.scheduler.cut_turn()
 
     def resume(self) -> None:
         """Start calls again."""
         self.crew.steps = None
+        self.review()
         self.wake()
 
     def step(self, count: int) -> None:
         """Let ``count`` more calls start and then pause."""
         self.crew.steps = (self.crew.steps or 0) + count
+        self.review()
         self.scheduler.cut_turn()
         self.wake()
 
@@ -168,6 +175,7 @@ class Runner:
     def shut(self) -> None:
         """The node's run is over: no timer of it fires any more."""
         self.ended = True
+        self.flyable = False
         self.crew.close()
         if isinstance(self.inbox, BatchInbox):
             self.inbox.close()
@@ -179,18 +187,12 @@ class Runner:
         if self.ended or not self._ready:
             return
         crew, outbox = self.crew, self.outbox
-        if outbox.held:
+        if outbox.waiting:
             outbox.flush()
-        if crew.turns is not None:
-            crew.turns.call_next()
-        if not crew.helpers:
-            crew.width //= 2  # nothing is suspended any more: perhaps nothing will be
-        if crew.width:
-            crew.grow()
-        elif self._flies and crew.idle and not outbox.held:
+        if self.flyable and not outbox.waiting:
             await self._fly(flight)
-        elif crew.startable() > 0:
-            await crew.lead(flight)
+        else:
+            await crew.visit(flight)
         if not flight.taken:
             self._settle()
 
@@ -236,42 +238,34 @@ class Runner:
 
     # Flying.
 
-    def may_join(self, seconds: float) -> bool:
-        """Whether items may fly on through this node, if they have ``seconds`` left for its calls."""
-        tempo = self.tempo
-        return (
-            tempo is not None
-            and tempo <= seconds
-            and self._since_solo < SOLO_EVERY
-            and self._flies
-            and self._ready
-            and not self.ended
-            and self.crew.idle
-            and not self.inbox.available()
-            and not self.outbox.held
-        )
+    def review(self) -> None:
+        """Something has changed that decides whether items may fly through this node."""
+        self.flyable = self._flies and self._ready and not self.ended and self.crew.idle
 
     async def _fly(self, flight: Flight) -> None:
         """Let items fly from here: through as many nodes as possible, or alone, to be timed."""
-        inbox, outbox = self.inbox, self.outbox
-        members, count = [self], inbox.available()
+        inbox, outbox, tempo = self.inbox, self.outbox, self.meter.tempo
+        count = inbox.available()
         if count <= 0:
             return
-        room = outbox.room()
-        if self.tempo is not None and self._since_solo < SOLO_EVERY:
-            behind, most = stretch_behind(outbox.sole, self.tempo)
-            if behind:
-                members += behind
-                room = most if outbox.route is None else min(most, outbox.route.room())
+        now = self.scheduler.clock()
+        members, room = [self], 0
+        if tempo is not None and now < self.due:
+            behind, room = stretch_behind(outbox.sole, now, tempo)
+            members += behind
+        if len(members) == 1:
+            room = outbox.room()
+        elif outbox.route is not None:
+            room = min(room, outbox.route.room())
         if room <= 0:
             return
         if inbox.noted:
-            await self._fly_one(flight, members)
+            await self._fly_one(flight, members, now)
         else:
-            feed, count = inbox.lend(min(count, room))
-            await flight.fly(self, members, feed, count)
+            feed = inbox.lend(min(count, room))
+            await flight.fly(self, members, feed, now, tuples=inbox.tuples, lent=True)
 
-    async def _fly_one(self, flight: Flight, members: list[Runner]) -> None:
+    async def _fly_one(self, flight: Flight, members: list[Runner], now: float) -> None:
         """Let the next entry go alone: a tombstone, or an item somebody may be waiting for."""
         q_elt, tickets, tombs = self.inbox.take()
         if q_elt is None:
@@ -279,32 +273,20 @@ class Runner:
             self.outbox.dispatch(Tomb(tombs))
             self.outbox.announce()
         else:
-            await flight.fly(self, members, iter((q_elt,)), tickets=tickets)
+            await flight.fly(self, members, iter((q_elt,)), now, tuples=True, tickets=tickets)
 
-    def take_back(self, pulled: int, count: int, feed: Iterator[tuple[Any, ...]]) -> int:
-        """A flight from here is over: how many items it took; the others come back."""
-        if not count:  # it was only one, and taken for good
+    def take_back(self, done: int, rest: list[Any] | None) -> None:
+        """A flight from here is over: so many were taken; of those lent, ``rest`` comes back."""
+        if rest is None:
             self.inbox.release()
-            return 1
-        rest = list(feed)
-        self.inbox.repay(count - len(rest), rest)
-        return count - len(rest)
+        else:
+            self.inbox.repay(done, rest)
 
     def send(self, item: Any) -> None:
         """Only sources hold anything back."""
         raise AssertionError(f"{self.name!r} has nothing to hold back")
 
-    def timed(self, done: int, seconds: float, now: float) -> None:
+    def time(self, done: int, seconds: float, now: float) -> None:
         """``done`` calls of this node alone took so long."""
-        self.tempo = seconds / max(1, done)
-        self._since_solo = 0
-        self.meter.worked(seconds, now)
-        self.meter.latency.add(self.tempo)
-
-    def flown(self, seconds: float, now: float, *, short: bool) -> None:
-        """Items have flown through this node among others, and were here for so long."""
-        self.meter.worked(seconds, now)
-        if short:
-            self._since_solo += 1
-        else:
-            self.tempo = None  # one of them has become slow: each is timed before it joins again
+        self.meter.time(done, seconds)
+        self.due = now + TIMED_EVERY

@@ -31,8 +31,8 @@ def node_statistics(worker: Worker, elapsed: float, now: float) -> NodeStatistic
         busy=busy,
         waiting=waiting,
         blocked=blocked,
-        latency_p50=meter.latency.quantile(0.5),
-        latency_p99=meter.latency.quantile(0.99),
+        latency_p50=meter.seconds_a_call(0.5),
+        latency_p99=meter.seconds_a_call(0.99),
         progress=worker.progress if isinstance(worker, Source) else None,
     )
 

@@ -14,12 +14,13 @@ from ..graph.model import CallKind, Node
 from ..processor import Processor
 from ..statistics import BLOCKED, BUSY, WAITING
 from ..types import To
-from .flight import Flight, stretch_behind
+from .flight import TIMED_EVERY, Flight, stretch_behind
 from .gate import Gate
 from .outbox import Outbox
 from .outcomes import check_target
 from .output_queue import OutputQueue
 from .run import Run, call_once
+from .runner import Runner
 
 __all__ = ["Source"]
 
@@ -40,6 +41,7 @@ class Source:
 
     __slots__ = (
         "_call",
+        "_due",
         "_hungry",
         "_iterator",
         "_scheduler",
@@ -75,6 +77,8 @@ class Source:
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._iterator: Iterator[Any] | None = None
+        self.meter.tempo = run.scheduler.known_tempo
+        self._due = 0.0 if self.meter.tempo is None else run.scheduler.clock() + TIMED_EVERY
         self._hungry = False  # the generator waits for room, or for leave
         half = min([channel.capacity for channel in processor.liason_queues[1]], default=2) // 2
         self.gate = Gate(node, outbox, run, max(1, half), self.wake)
@@ -245,19 +249,21 @@ class Source:
         iterator, gate, meter = self._iterator, self.gate, self.meter
         if iterator is None or self.ended:
             return
-        meter.enter(BUSY, self._scheduler.clock())
+        now = self._scheduler.clock()
+        meter.enter(BUSY, now)
         self._hungry = False
-        before = meter.sent + meter.skipped
+        members, most = list[Runner](), 0
+        if gate.free and meter.tempo is not None and now < self._due:
+            members, most = stretch_behind(self.outbox.sole, now, meter.tempo)
         try:
-            members, most = stretch_behind(self.outbox.sole) if gate.free else ([], 0)
             if members:
-                await flight.fly(self, members, zip(islice(iterator, most)))
+                await flight.fly(self, members, islice(iterator, most), now)
                 if flight.taken:
                     return
-                over = meter.sent + meter.skipped == before
+                over = not flight.begun
             else:
                 most = gate.grant()
-                over = self._pull(iterator, most)
+                over = self._pull(iterator, most, now)
         except (NodeError, LimitError, KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:  # a CancelledError too: nobody else's can come up in a generator
@@ -279,27 +285,39 @@ class Source:
         if not self.paused:
             self.gate.ask_when_quiet()
 
-    def _pull(self, iterator: Iterator[Any], credit: int) -> bool:
+    def _pull(self, iterator: Iterator[Any], credit: int, now: float) -> bool:
         """Send up to ``credit`` items; whether the iterator is exhausted."""
-        append, limited = self.outbox.append, self.run.items_left is not None
+        outbox, meter, batch = self.outbox, self.meter, list[Any]()
+        append = batch.append if outbox.fans_out else outbox.append
+        limited = self.run.items_left is not None
         scheduler, clock = self._scheduler, self._scheduler.clock
-        sent = 0
+        done = aside = 0
         try:
             for item in islice(iterator, credit):
-                if limited:
+                done += 1
+                if limited or type(item) is To:
+                    aside += 1
                     self.run.count_item()
-                if type(item) is To:
+                    outbox.extend(batch)
+                    batch.clear()
                     self.send(item)
                 else:
                     append(item)
-                    sent += 1
                 if clock() >= scheduler.deadline:
                     return False
-                credit -= 1
         finally:
-            self.meter.sent += sent
-            self.outbox.announce()
-        return credit > 0
+            meter.sent += done - aside
+            outbox.extend(batch)
+            outbox.announce()
+            self._time(done, now)
+        return done < credit
+
+    def _time(self, done: int, begin: float) -> None:
+        """So many items were pulled since then."""
+        now = self._scheduler.clock()
+        if done and now >= self._due:
+            self.meter.tempo = (now - begin) / done
+            self._due = now + TIMED_EVERY
 
     def send(self, item: Any) -> None:
         """Send one item into the channels; there must be room."""
@@ -308,12 +326,11 @@ class Source:
         self.outbox.dispatch(item)
         self.outbox.announce()
 
-    def take_back(self, pulled: int, count: int, feed: Iterator[tuple[Any, ...]]) -> int:
-        """A flight from here is over: how many items have flown."""
-        self.meter.sent += pulled
+    def take_back(self, done: int, rest: list[Any] | None) -> None:
+        """A flight from here is over: so many items have flown."""
+        self.meter.sent += done
         assert self.outbox.sole is not None
-        self.outbox.sole.passed(pulled)
-        return pulled
+        self.outbox.sole.passed(done)
 
     def _close_iterator(self) -> None:
         iterator, self._iterator = self._iterator, None

@@ -31,6 +31,10 @@ class Collected:
         """A list never makes anybody wait."""
         return UNBOUNDED
 
+    def extend(self, items: list[Any]) -> None:
+        """Keep many results."""
+        self.items.extend(items)
+
     def push_tracked(self, item: Any, tickets: tuple[Ticket, ...]) -> None:
         """Keep a result; the outbox of a sink settles its tickets itself."""
         self.push(item)
@@ -59,6 +63,10 @@ class StreamPort:
     def room(self) -> int:
         """How many results may be pushed now."""
         return self.capacity - len(self.items)
+
+    def extend(self, items: list[Any]) -> None:
+        """Buffer many results."""
+        self.items.extend(items)
 
     def push_tracked(self, item: Any, tickets: tuple[Ticket, ...]) -> None:
         """Buffer a result; the outbox of a sink settles its tickets itself."""

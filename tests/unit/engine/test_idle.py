@@ -28,7 +28,7 @@ class WatchingLoop(VirtualTimeLoop):
                 if isinstance(worker, Runner) and worker.outbox.room() > 0:
                     startable = worker.crew.startable()
                     assert startable <= 0, f"{worker.name!r} could start {startable} calls at {self.time()}"
-                    assert not worker.outbox._waiting, f"{worker.name!r} holds results though there is room"
+                    assert not worker.outbox.waiting, f"{worker.name!r} holds results though there is room"
         super()._jump(seconds)
 
 
