@@ -32,9 +32,12 @@ class Latency:
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
-        mantissa, exponent = math.frexp(max(seconds, 1e-9))  # 0.5 <= mantissa < 1
+        mantissa, exponent = math.frexp(seconds if seconds > 1e-9 else 1e-9)  # 0.5 <= mantissa < 1
         bucket = exponent * _STEPS + int((mantissa - 0.5) * 2 * _STEPS)
-        self._counts[bucket] = self._counts.get(bucket, 0) + 1
+        try:
+            self._counts[bucket] += 1
+        except KeyError:
+            self._counts[bucket] = 1
 
     def quantile(self, share: float) -> float | None:
         """The duration, in seconds, that ``share`` of all do not exceed; None before the first."""

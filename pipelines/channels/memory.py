@@ -171,7 +171,9 @@ class MemoryChannel:
     def lend(self, count: int) -> list[Any]:
         """Hand out the ``count`` oldest items, all of them plain; `repay` settles it."""
         items = self.items
-        self.see_peak()
+        inside = len(items) - self.tombs
+        if inside > self.peak:
+            self.peak = inside
         self.lent = count
         if count < len(items):
             return [items.popleft() for _ in range(count)]
@@ -201,6 +203,16 @@ class MemoryChannel:
             return None, (), entry.count
         self.taken += 1
         return entry, (), 0
+
+    def take_plain(self) -> Any:
+        """Take the oldest entry, a plain item, and tell the writer that room was made."""
+        items = self.items
+        if (inside := len(items) + self.lent - self.tombs) > self.peak:
+            self.peak = inside
+        self.taken += 1
+        item = items.popleft()
+        self.on_room()
+        return item
 
     def take_position(self) -> tuple[Any, tuple[Ticket, ...], int]:
         """Like `take`, but one tombstone at a time, as a zip needs it."""

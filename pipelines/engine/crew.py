@@ -8,11 +8,13 @@ item after the other, as many as there is work for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..channels.base import UNBOUNDED, Inbox
 from ..channels.entries import Ticket, Tomb
+from ..channels.join import SingleInbox
 from ..errors import NodeError
+from ..graph import CallKind
 from ..statistics import BUSY, WAITING
 from ..types import To
 from .attempts import Attempts
@@ -35,24 +37,29 @@ class Crew:
         in_flight: Calls running now.
         helpers: Tasks that work on the node besides the driver.
         width: How many helpers to start at once; 0 while calls do not suspend.
-        steps: None while the node is not paused; else how many calls may still start.
         turns: Of a node that yields: whose turn it is to send.
     """
 
     __slots__ = (
         "_attempts",
+        "_call",
+        "_channel",
         "_concurrency",
+        "_counts",
+        "_credit",
         "_inbox",
+        "_is_plain",
         "_meter",
         "_node",
         "_outbox",
         "_pacer",
+        "_processor",
         "_reach",
         "_runner",
         "_scheduler",
+        "_steps",
         "helpers",
         "in_flight",
-        "steps",
         "turns",
         "width",
     )
@@ -71,13 +78,34 @@ class Crew:
         # As long as the first result is missing, others may come early: were their number part of the
         # concurrency, one long call would soon keep all others from starting.
         self._reach = 2 * concurrency if outbox.ordered and concurrency > 1 else concurrency
+        self._is_plain = (
+            isinstance(inbox, SingleInbox)
+            and (node.kind is CallKind.COROUTINE or node.properties.executor != "loop")
+            and attempts.watchdog is None
+            and rate is None
+        )
+        self._channel = inbox.channels[0]
         self._pacer = Pacer(scheduler.loop, rate, runner.wake) if rate is not None else None
         yields = node.kind.yields
         self.turns = Turns(node, attempts, outbox, scheduler, runner.call, runner.processor) if yields else None
+        self._call = runner.call
+        self._processor = runner.processor
+        self._credit = 0  # calls that may start as long as there is input
+        self._counts = rate is not None  # every single start counts
         self.in_flight = 0
         self.helpers = 0
         self.width = 0
-        self.steps: int | None = None
+        self._steps: int | None = None
+
+    @property
+    def steps(self) -> int | None:
+        """None while the node is not paused; else how many calls may still start."""
+        return self._steps
+
+    @steps.setter
+    def steps(self, steps: int | None) -> None:
+        self._steps = steps
+        self._counts = steps is not None or self._pacer is not None
 
     @property
     def idle(self) -> bool:
@@ -100,15 +128,24 @@ class Crew:
         # What is in flight or held never exceeds the concurrency and the room ahead (P4); while there is
         # room, as many again may wait for one that is in flight.
         room, early, waiting = self._outbox.outlook()
-        reach = self._reach if room > 0 and not waiting else self._concurrency
-        if room < UNBOUNDED:
-            reach += room
-        count = min(count, free, reach - self.in_flight - early - waiting)
+        inside = self.in_flight + early + waiting - (room if room < UNBOUNDED else 0)
+        self._credit = min(self._concurrency - inside, room)
+        count = min(count, free, (self._reach if room > 0 and not waiting else self._concurrency) - inside)
         if self.steps is not None:
             count = min(count, self.steps)
         if self._pacer is not None and count > 0:
             count = min(count, self._pacer.allowed())
         return count
+
+    def _may_start(self) -> bool:
+        """Whether a call may start, for those who start one at once if it may."""
+        if self._credit <= 0 or self._counts:
+            may = self.startable() > 0
+            self._credit -= 1
+            return may
+        self._credit -= 1
+        # Results that found room then will find it now; nobody else fills the channels.
+        return self.in_flight < self._concurrency and self._inbox.available() > 0 and not self._scheduler.aborting
 
     async def visit(self, flight: Flight) -> None:
         """One visit of the driver."""
@@ -143,27 +180,52 @@ class Crew:
         """The call of a taken flight came to ``outcome``: send it, and work on as a helper."""
         if self._attempts.watchdog is not None and flight.task is not None:
             self._attempts.watchdog.stop(flight.task)
-        if type(outcome) is To:
-            check_target(outcome, self._node)
         self._close(flight.place, outcome, flight.tickets)
         await self._help()
 
     def _grow(self) -> None:
         """Start helpers: twice as many as the last time, as long as calls suspend."""
         # As long as one of the helpers is not suspended in a call, it can do what there is to do.
-        if self.helpers > self.in_flight or (helpers := min(self.startable(), self.width)) <= 0:
+        busy = self.helpers > self.in_flight
+        helpers = 0 if busy else min(self.startable(), self.width)
+        if busy or helpers > 0:
+            self._scheduler.mark_next_turn(self._runner)
+        if helpers <= 0:
             return
         self.width = min(2 * self.width, self._concurrency)
         self.helpers += helpers
         for _ in range(helpers):
             self._scheduler.spawn(self._help())
-        self._scheduler.mark_next_turn(self._runner)
 
     async def _help(self) -> None:
+        """Work in a task of its own: make one call after the other, as long as any may start."""
+        scheduler, clock, channel = self._scheduler, self._scheduler.clock, self._channel
         try:
-            await self._work(None)
+            while self._may_start():
+                if (now := clock()) >= scheduler.deadline:
+                    await scheduler.breathe(now)
+                elif self._counts or channel.noted or not self._is_plain:
+                    await self._process_next(now)
+                else:
+                    # The same for a node without extras and an item without tickets, written out here:
+                    # a coroutine more between task and coro is resumed with each of its awaits.
+                    item = channel.take_plain()
+                    place = self._open(now)
+                    try:
+                        outcome = await self._call(self._processor, (item,))
+                    except BaseException as error:
+                        outcome = await self._recover((item,), error)
+                    self._meter.latency.add(clock() - now)
+                    self._close(place, outcome, ())
         finally:
             self._leave()
+
+    async def _recover(self, q_elt: tuple[Any, ...], error: BaseException) -> Outcome:
+        try:
+            return await self._attempts.recover(q_elt, error)
+        except BaseException:
+            self.in_flight -= 1
+            raise
 
     def _leave(self) -> None:
         """A task that is not the driver, or not any more, has done what it could."""
@@ -171,45 +233,41 @@ class Crew:
         self._runner.review()
         self._runner.wake()
 
-    # The general loop.
-
     async def _lead(self, flight: Flight) -> None:
-        """Work in the driver, until the turn is over."""
+        """Work in the driver until the turn is over, or until it is found suspended."""
+        scheduler = self._scheduler
         flight.members = []
         flight.runner = self._runner
         try:
-            await self._work(flight)
-        finally:
-            flight.runner = None
+            while not flight.taken and self._may_start() and (now := scheduler.clock()) < scheduler.deadline:
+                await self._process_next(now)
+        except BaseException:
             if flight.taken:
                 self._leave()
+            raise
+        finally:
+            flight.runner = None
+        if flight.taken:
+            await self._help()
 
-    async def _work(self, flight: Flight | None) -> None:
-        """Process items until no call may start; in the driver, until the turn is over."""
-        scheduler = self._scheduler
-        while self.startable() > 0:
-            if (now := scheduler.clock()) >= scheduler.deadline:
-                if flight is not None and not flight.taken:
-                    return
-                await scheduler.breathe(now)
-                continue
-            await self._process_next(now)
+    # One call.
 
     async def _process_next(self, now: float) -> None:
         q_elt, tickets, tombs = self._inbox.take()
         self._inbox.release()
-        place = self._outbox.open()
         if q_elt is None:
-            self._outbox.close(place, Tomb(tombs), ())
+            self._outbox.close(self._outbox.open(), Tomb(tombs), ())
             return
-        self._begin(now)
+        if self.steps is not None:
+            self.steps -= 1
+        if self._pacer is not None:
+            self._pacer.started()
+        place = self._open(now)
         try:
             if self.turns is not None:
                 outcome = await self.turns.exhaust(q_elt, tickets, place)
             else:
                 outcome = await self._attempts.make(q_elt)
-                if type(outcome) is To:
-                    check_target(outcome, self._node)
         except BaseException as error:
             self.in_flight -= 1
             if isinstance(error, NodeError):
@@ -219,25 +277,22 @@ class Crew:
         self._meter.latency.add(self._scheduler.clock() - now)
         self._close(place, outcome, tickets)
 
-    def _begin(self, now: float) -> None:
-        """A call starts."""
-        if self.steps is not None:
-            self.steps -= 1
-        if self._pacer is not None:
-            self._pacer.started()
+    def _open(self, now: float) -> int:
+        """A call starts; gives its place in the order."""
         self._meter.received += 1
         self.in_flight += 1
         if self.in_flight == 1:
             self._meter.enter(BUSY, now)
+        return self._outbox.open()
 
     def _close(self, place: int, outcome: Outcome, tickets: tuple[Ticket, ...]) -> None:
         """A call is over."""
         self.in_flight -= 1
         if self.in_flight == 0:
             self._meter.enter(WAITING, self._scheduler.clock())
-        held = self._outbox.held
-        self._outbox.close(place, outcome, tickets)
-        if self._outbox.held < held:
+        if type(outcome) is To:
+            check_target(outcome, self._node)
+        if self._outbox.close(place, outcome, tickets):
             self._runner.wake()  # others were waiting for this one: now more calls may start than this task can make
         if self.turns is not None:
             self.turns.call_next()

@@ -196,7 +196,9 @@ class Gate:
 
     def _on_quiet(self) -> None:
         self._asks_when_quiet = False
-        self.admit()
+        # A generator need not come for a few items as long as nobody is short of them.
+        if self.line or not self._outbox.all_filled:
+            self.admit()
         if self.line or self.pulled:
             self.ask_when_quiet()
 

@@ -23,6 +23,10 @@ from .outcomes import NOTHING, GivenUp, Outcome
 __all__ = ["Outbox"]
 
 
+SPECIAL = frozenset({To, GivenUp, Tomb})
+"""Types of outcomes that are no plain items."""
+
+
 class Outbox:
     """Sends the outcomes of one node in order, and knows how much room there is for more.
 
@@ -106,6 +110,11 @@ class Outbox:
         """Outcomes that are there but cannot leave yet."""
         return len(self._early) + len(self.waiting)
 
+    @property
+    def all_filled(self) -> bool:
+        """Whether there is something in every channel."""
+        return all([port.items for port in self.ports.values()])
+
     def outlook(self) -> tuple[int, int, int]:
         """How much room there is, how many outcomes came early, and how many wait for room."""
         return self.room(), len(self._early), len(self.waiting)
@@ -122,20 +131,28 @@ class Outbox:
         self._next = place + 1
         return place
 
-    def close(self, place: int, outcome: Outcome, tickets: tuple[Ticket, ...]) -> None:
-        """The call with this place came to ``outcome``: send what can be sent now."""
-        if not self.ordered:
-            self.waiting.append((outcome, tickets))
-        elif place != self._head:
-            self._early[place] = (outcome, tickets)
-            return
-        else:
-            self.waiting.append((outcome, tickets))
+    def close(self, place: int, outcome: Outcome, tickets: tuple[Ticket, ...]) -> bool:
+        """The call with this place came to ``outcome``: send what can be sent now.
+
+        Gives whether others had waited for it, or wait now no more.
+        """
+        if self.ordered:
+            if place != self._head:
+                self._early[place] = (outcome, tickets)
+                return False
+            self._head = place + 1
+        held = self.held
+        if not held and not tickets and type(outcome) not in SPECIAL and self.room() > 0:
+            self.meter.sent += 1
+            self.append(outcome)
+            self.announce()
+            return False
+        self.waiting.append((outcome, tickets))
+        while self._early and (early := self._early.pop(self._head, None)) is not None:
+            self.waiting.append(early)
             self._head += 1
-            while self._early and (early := self._early.pop(self._head, None)) is not None:
-                self.waiting.append(early)
-                self._head += 1
         self.flush()
+        return self.held < held
 
     def flush(self) -> None:
         """Send held outcomes whose turn it is, as far as there is room."""
@@ -254,6 +271,11 @@ def _fan_out(pushes: Sequence[Callable[[Any], None]]) -> Callable[[Any], None]:
 
 def _least(rooms: Sequence[Callable[[], int]]) -> Callable[[], int]:
     """One function that gives the least of several rooms."""
+    if not rooms:
+        return lambda: UNBOUNDED
     if len(rooms) == 1:
         return rooms[0]
-    return lambda: min([room() for room in rooms], default=UNBOUNDED)
+    if len(rooms) == 2:
+        one, other = rooms
+        return lambda: min(one(), other())
+    return lambda: min([room() for room in rooms])

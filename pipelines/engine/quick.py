@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..graph import CallKind
 from ..types import To
 from .outcomes import AWAITABLE, Outcome
 
@@ -42,9 +41,12 @@ NOT_PLAIN = AWAITABLE | {To}
 
 def find_quick_loop(members: list[Runner]) -> QuickLoop:
     """The loop that fits a stretch of nodes."""
-    if any([runner.node.kind is CallKind.FUNCTION and runner.node.properties.executor == "loop" for runner in members]):
-        return _call_each
-    return _await_each if len(members) > 1 else _await_one
+    if len(members) == 1:
+        return _await_one if members[0].awaits else _call_each
+    for runner in members:
+        if not runner.awaits:
+            return _call_each
+    return _await_each
 
 
 async def _await_one(flight: Flight, feed: Iterator[Any]) -> Outcome:

@@ -15,7 +15,7 @@ from ..channels.entries import Tomb
 from ..channels.join import SingleInbox
 from ..errors import AlignmentError
 from ..events import NodeEnded, NodeStarted
-from ..graph.model import Node
+from ..graph.model import CallKind, Node
 from ..processor import Processor
 from ..statistics import BLOCKED, WAITING
 from .attempts import Attempts
@@ -37,6 +37,7 @@ class Runner:
         begun: The run has reached this node, so that its cleanup is due.
         ended: Input has ended and everything was sent.
         crew: Does what is more than one item in, one result out.
+        awaits: Whether each call gives something to be awaited, as far as is known.
         flyable: Its items need no more than a quick loop, and nothing of it is in flight.
         due: When it has to be timed alone again.
     """
@@ -45,6 +46,7 @@ class Runner:
         "_flies",
         "_ready",
         "attempts",
+        "awaits",
         "begun",
         "blocked",
         "call",
@@ -96,6 +98,7 @@ class Runner:
         self.crew = Crew(self, self.inbox, outbox, self.attempts)
         self.meter.tempo = run.scheduler.known_tempo
         self.due = 0.0 if self.meter.tempo is None else run.scheduler.clock() + TIMED_EVERY
+        self.awaits = node.kind is CallKind.COROUTINE or properties.executor != "loop"
         self._flies = not node.kind.yields and properties.rate is None and properties.batch is None
         self._ready = node.setup is None
         self.flyable = False

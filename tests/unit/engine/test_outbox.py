@@ -10,7 +10,8 @@ from pipelines import SKIP, FailedItem, NodeError, To
 from pipelines.channels.base import UNBOUNDED
 from pipelines.channels.entries import Tomb
 from pipelines.channels.memory import MemoryChannel
-from pipelines.engine.outbox import NOTHING, GivenUp, Outbox
+from pipelines.engine.outbox import Outbox
+from pipelines.engine.outcomes import NOTHING, GivenUp
 from pipelines.engine.taps import Collected, StreamPort
 from pipelines.statistics import Meter
 from tests.unit.channels.tickets import TicketLog
@@ -59,7 +60,7 @@ class TestOrder:
         for value in "abcd":
             box.close(box.open(), value, ())
         assert (inside(box.ports["a"]), box.held) == (["a", "b"], 2)
-        box.ports["a"].items.popleft()  # type: ignore[attr-defined]
+        box.ports["a"].items.popleft()
         box.flush()
         assert (inside(box.ports["a"]), box.held) == (["b", "c"], 1)
 
@@ -77,7 +78,7 @@ class TestOrder:
         assert (box.is_turn(first), box.is_turn(second)) == (True, False)
         box.dispatch("a")
         assert not box.is_turn(first)
-        box.ports["a"].items.clear()  # type: ignore[attr-defined]
+        box.ports["a"].items.clear()
         box.close(first, NOTHING, ())
         assert box.is_turn(second)
 
@@ -156,7 +157,7 @@ class TestDispatch:
         box.tap(tap)
         box.end()
         assert box.route is not None
-        assert (box.ports["a"].closed, box.route.closed, tap.closed) == (True, True, True)  # type: ignore[attr-defined]
+        assert (box.ports["a"].closed, box.route.closed, tap.closed) == (True, True, True)
 
 
 class TestTickets:
@@ -180,7 +181,7 @@ class TestTickets:
         ticket, box = TicketLog(), outbox({"a": 3, "b": 3})
         box.dispatch(To("b", "x"), (ticket,))
         assert ticket.places == 1
-        assert box.ports["b"].items[0].tickets == (ticket,)  # type: ignore[attr-defined]
+        assert box.ports["b"].items[0].tickets == (ticket,)
 
     def test_given_up_it_is_told_the_node_error(self):
         ticket = TicketLog()
