@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew"]
 
+ENOUGH = 16
+"""After so many calls that did not suspend, with none in flight, a helper leaves the rest to the driver."""
+
 
 class Crew:
     """Works for one runner wherever its calls suspend, or need more than "one item in, one result out".
@@ -200,8 +203,12 @@ class Crew:
     async def _help(self) -> None:
         """Work in a task of its own: make one call after the other, as long as any may start."""
         scheduler, clock, channel = self._scheduler, self._scheduler.clock, self._channel
+        straight = 0
         try:
-            while self._may_start():
+            while straight < ENOUGH or self.in_flight:
+                turn = scheduler.turn
+                if not self._may_start():
+                    return
                 if (now := clock()) >= scheduler.deadline:
                     await scheduler.breathe(now)
                 elif self._counts or channel.noted or not self._is_plain:
@@ -217,6 +224,8 @@ class Crew:
                         outcome = await self._recover((item,), error)
                     self._meter.latency.add(clock() - now)
                     self._close(place, outcome, ())
+                    straight = straight + 1 if scheduler.turn == turn else 0
+            self.width = 0  # it was for some time that calls suspended: the quick loop will do
         finally:
             self._leave()
 

@@ -53,6 +53,7 @@ class Scheduler:
         aborting: Everything is being cancelled.
         error: The first failure of the run.
         started: `start` was called, and not everything has ended.
+        turn: How many turns of the loop there were with any activity.
         deadline: When the budget of this turn of the loop is used up; 0.0 before the first activity of a turn.
     """
 
@@ -69,6 +70,7 @@ class Scheduler:
         self.aborting = False
         self.error: BaseException | None = None
         self.deadline = 0.0
+        self.turn = 0
         self.tasks: set[asyncio.Task[Any]] = set()
         self._ready: deque[Visited] = deque()
         self._again: list[Visited] = []
@@ -214,6 +216,7 @@ class Scheduler:
         self.begin_turn(now)
 
     def _tick(self) -> None:
+        self.turn += 1
         self._ticking = False
         self.deadline = 0.0
         flight = self._flight
