@@ -18,6 +18,8 @@ from .types import Coro
 
 __all__ = ["InputProcessor", "Processor"]
 
+NO_ARGS: MappingProxyType[str, Any] = MappingProxyType({})
+
 
 class Processor:
     """One node of a running graph, as its coro sees it.
@@ -51,7 +53,7 @@ class Processor:
         properties: Properties = Properties(),  # noqa: B008 - frozen
     ) -> None:
         self.name = name
-        self.args = MappingProxyType(dict(args))
+        self.args = MappingProxyType(dict(args)) if args else NO_ARGS
         self.env_vars = env_vars
         self.properties = properties
         self.processor_coro = coro

@@ -8,6 +8,7 @@ the time since the start that add up to at most 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -98,7 +99,13 @@ class Meter:
         self.tempo: float | None = None
         self.flown = 0
         self.flew = 0.0
-        self.latency = Latency()
+        self.latency: Latency | None = None
+
+    def measured(self, seconds: float) -> None:
+        """One call took so long."""
+        if self.latency is None:
+            self.latency = Latency()
+        self.latency.add(seconds)
 
     def enter(self, state: int, now: float) -> None:
         """The node does something else from now on."""
@@ -113,11 +120,11 @@ class Meter:
             self.flew += before + seconds
             self.flown = 0
             self.tempo = seconds / calls
-            self.latency.add(self.tempo)
+            self.measured(self.tempo)
 
     def seconds_a_call(self, share: float) -> float | None:
         """The seconds that ``share`` of all calls do not exceed; None before the first."""
-        measured = self.latency.quantile(share)
+        measured = self.latency.quantile(share) if self.latency is not None else None
         return self.tempo if measured is None and self.received else measured
 
     def shares(self, elapsed: float, now: float) -> tuple[float, float, float]:
@@ -234,7 +241,6 @@ class Report:
 
     Attributes:
         state: ``completed``, ``failed``, ``stopped`` or ``aborted``.
-        statistics: The last snapshot.
         outputs: What the sinks named in ``collect`` returned, by name, in the order it was sent.
         failures: The first hundred items that were given up; ``statistics`` counts them all.
         error: What made the run fail, or None.
@@ -242,10 +248,20 @@ class Report:
 
     name: str
     state: Literal["completed", "failed", "stopped", "aborted"]
-    statistics: Statistics
+    _statistics: Statistics | Callable[[], Statistics] = field(repr=False)
     outputs: dict[str, list[Any]] = field(default_factory=dict)
     failures: tuple[FailedItem, ...] = ()
     error: BaseException | None = None
+
+    @property
+    def statistics(self) -> Statistics:
+        """The last snapshot."""
+        taken = self._statistics
+        if not isinstance(taken, Statistics):
+            # Made when somebody asks: it takes as long as all the rest of a small graph's end.
+            taken = taken()
+            object.__setattr__(self, "_statistics", taken)
+        return taken
 
     @property
     def ok(self) -> bool:

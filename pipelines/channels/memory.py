@@ -34,12 +34,14 @@ class MemoryChannel:
         on_items: Called when something was pushed, or the channel closed.
         on_room: Called when something was taken.
         taken: Positions taken so far, tombstones included.
+        blocks: Whether a full channel makes its writer wait.
         dropped: Items lost to overflow so far.
         peak: Most items ever seen inside.
     """
 
     __slots__ = (
         "aligned",
+        "blocks",
         "capacity",
         "closed",
         "downstream",
@@ -53,7 +55,6 @@ class MemoryChannel:
         "peak",
         "push",
         "reader",
-        "room",
         "taken",
         "tombs",
         "upstream",
@@ -73,6 +74,7 @@ class MemoryChannel:
         self.capacity = capacity
         self.aligned = aligned
         self.overflow = overflow
+        self.blocks = overflow == "block"
         self.items: deque[Any] = deque()
         self.noted = 0
         self.tombs = 0
@@ -84,8 +86,7 @@ class MemoryChannel:
         self.reader: Any = None
         self.on_items: Callable[[], None] = _nobody
         self.on_room: Callable[[], None] = _nobody
-        self.push: Callable[[Any], None] = self.items.append if overflow == "block" else self._push_lossy
-        self.room: Callable[[], int] = self._free if overflow == "block" else _always
+        self.push: Callable[[Any], None] = self.items.append if self.blocks else self._push_lossy
 
     def __repr__(self) -> str:
         state = " closed" if self.closed else ""
@@ -112,8 +113,9 @@ class MemoryChannel:
 
     # The writer's end.
 
-    def _free(self) -> int:
-        return self.capacity - len(self.items) + self.tombs - self.lent
+    def room(self) -> int:
+        """How many items may be pushed now."""
+        return self.capacity - len(self.items) + self.tombs - self.lent if self.blocks else UNBOUNDED
 
     def _push_lossy(self, item: Any) -> None:
         if self.qsize() < self.capacity:
@@ -126,7 +128,7 @@ class MemoryChannel:
 
     def extend(self, items: list[Any]) -> None:
         """Add many plain items."""
-        if self.overflow == "block":
+        if self.blocks:
             self.items.extend(items)
         else:
             for item in items:
@@ -271,7 +273,3 @@ class MemoryChannel:
             self.items.appendleft(Tomb(count))
             self.noted += 1
             self.tombs += 1
-
-
-def _always() -> int:
-    return UNBOUNDED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -27,40 +27,45 @@ class Assembly:
 
     Attributes:
         processors: By node name, in the order of ``nodes``.
-        channels: By edge, in the order of the graph's edges.
+        channels: In the order of the graph's edges.
+        routes: Those for failed items, by the name of the node that fails.
     """
 
     def __init__(self, graph: Graph, env_vars: Mapping[str, Any]) -> None:
         self.graph = graph
-        self.channels: dict[Edge, MemoryChannel] = {edge: _channel(graph, edge) for edge in graph.edges}
-        self.incoming: dict[str, list[MemoryChannel]] = {name: [] for name in graph.nodes}
-        self.outgoing: dict[str, list[MemoryChannel]] = {name: [] for name in graph.nodes}
-        self.routes: dict[str, MemoryChannel] = {}
-        self._connect()
-        self.processors = {name: self._processor(node, env_vars) for name, node in graph.nodes.items()}
+        self.channels = [_channel(graph, edge) for edge in graph.edges]
+        self.routes = {edge.upstream: channel for edge, channel in self.edges() if edge.route}
+        self.processors = self._processors(env_vars)
 
-    def _connect(self) -> None:
-        by_ends: dict[tuple[str, str, bool], MemoryChannel] = {}
-        for edge, channel in self.channels.items():
-            by_ends[edge.upstream, edge.downstream, edge.route] = channel
-        for name, node in self.graph.nodes.items():
-            # q_elt has the order of the upstreams in `nodes`, which is that of `node.upstreams`.
-            self.incoming[name] += [by_ends[upstream, name, False] for upstream in node.upstreams]
-            self.incoming[name] += [by_ends[feeder, name, True] for feeder in node.feeders]
-            self.outgoing[name] += [by_ends[name, downstream, False] for downstream in node.downstreams]
-            for feeder in node.feeders:
-                self.routes[feeder] = by_ends[feeder, name, True]
+    def edges(self) -> Iterator[tuple[Edge, MemoryChannel]]:
+        """Every edge with its channel."""
+        return zip(self.graph.edges, self.channels, strict=True)
 
-    def _processor(self, node: Node, env_vars: Mapping[str, Any]) -> Processor:
-        inputs, outputs = tuple(self.incoming[node.name]), tuple(self.outgoing[node.name])
-        make = InputProcessor if node.is_source else Processor
-        return make(node.name, node.function, node.args, env_vars, inputs, outputs, node.properties)
+    def _processors(self, env_vars: Mapping[str, Any]) -> dict[str, Processor]:
+        nodes = self.graph.nodes
+        # Edges stand in the order of `nodes`: so q_elt has the order of the upstreams there. Those that
+        # only send failed items come last.
+        inputs: dict[str, list[MemoryChannel]] = {name: [] for name in nodes}
+        outputs: dict[str, list[MemoryChannel]] = {name: [] for name in nodes}
+        for edge, channel in self.edges():
+            if not edge.route:
+                inputs[edge.downstream].append(channel)
+                outputs[edge.upstream].append(channel)
+        for edge, channel in self.edges():
+            if edge.route:
+                inputs[edge.downstream].append(channel)
+        return {
+            name: (InputProcessor if node.is_source else Processor)(
+                name, node.function, node.args, env_vars, tuple(inputs[name]), tuple(outputs[name]), node.properties
+            )
+            for name, node in nodes.items()
+        }
 
     def matrix(self) -> list[list[MemoryChannel | None]]:
         """The channels as a matrix: row and column are positions in ``nodes``."""
         index = {name: i for i, name in enumerate(self.graph.nodes)}
         rows: list[list[MemoryChannel | None]] = [[None] * len(index) for _ in index]
-        for edge, channel in self.channels.items():
+        for edge, channel in self.edges():
             if not edge.route:
                 rows[index[edge.upstream]][index[edge.downstream]] = channel
         return rows
@@ -71,22 +76,24 @@ class Assembly:
 
     def _worker(self, node: Node, run: Run, executors: Mapping[str, Executor]) -> Worker:
         processor = self.processors[node.name]
-        ports = {channel.downstream: channel for channel in self.outgoing[node.name]}
-        route = self.routes.get(node.name)
+        inputs, outputs = processor.liason_queues
+        route = self.routes.get(node.name) if self.routes else None
         ordered = node.properties.order == "input"
-        outbox = Outbox(node.name, ports, route, Meter(run.scheduler.clock()), ordered=ordered)
+        outbox = Outbox(node.name, outputs, route, Meter(run.scheduler.clock()), ordered=ordered)
         call = _bind(node, executors)
         worker: Worker
         if node.is_source:
             worker = Source(node, processor, outbox, run, call)
             processor.output_queue = worker.queue
         else:
-            inbox = join(self.incoming[node.name], node.name, zips=node.zips)
-            worker = Runner(node, processor, inbox, outbox, run, call)
+            worker = Runner(node, processor, join(inputs, node.name, zips=node.zips), outbox, run, call)
             processor.input_queue = worker.inbox
             processor.output_queue = outbox
-        for channel in [*self.outgoing[node.name], *([self.routes[node.name]] if node.name in self.routes else [])]:
-            channel.on_room = worker.on_room
+        on_room = worker.on_room
+        for channel in outputs:
+            channel.on_room = on_room
+        if route is not None:
+            route.on_room = on_room
         return worker
 
 

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..channels.base import UNBOUNDED, Inbox
+from ..channels.base import UNBOUNDED
 from ..channels.entries import Ticket, Tomb
 from ..channels.join import SingleInbox
 from ..errors import NodeError
 from ..graph import CallKind
 from ..statistics import BUSY, WAITING
 from ..types import To
-from .attempts import Attempts
 from .flight import Flight
-from .outbox import Outbox
 from .outcomes import Outcome, check_target
 from .timing import Pacer
 from .turns import Turns
@@ -67,8 +65,9 @@ class Crew:
         "width",
     )
 
-    def __init__(self, runner: Runner, inbox: Inbox, outbox: Outbox, attempts: Attempts) -> None:
+    def __init__(self, runner: Runner) -> None:
         node, scheduler = runner.node, runner.scheduler
+        inbox, outbox, attempts = runner.inbox, runner.outbox, runner.attempts
         rate, concurrency = node.properties.rate, node.properties.concurrency
         self._runner = runner
         self._node = node
@@ -114,6 +113,11 @@ class Crew:
     def idle(self) -> bool:
         """Nothing is in flight and nothing asks for more than the quick loop gives."""
         return not self.helpers and not self.width and self.steps is None
+
+    @property
+    def yields(self) -> bool:
+        """Whether a generator waits for its turn or for room."""
+        return self.turns is not None and self.turns.waiting
 
     def close(self) -> None:
         """The node's run is over: no timer fires any more."""
@@ -222,7 +226,7 @@ class Crew:
                         outcome = await self._call(self._processor, (item,))
                     except BaseException as error:
                         outcome = await self._recover((item,), error)
-                    self._meter.latency.add(clock() - now)
+                    self._meter.measured(clock() - now)
                     self._close(place, outcome, ())
                     straight = straight + 1 if scheduler.turn == turn else 0
             self.width = 0  # it was for some time that calls suspended: the quick loop will do
@@ -283,7 +287,7 @@ class Crew:
                 for ticket in tickets:
                     ticket.fail(error)
             raise
-        self._meter.latency.add(self._scheduler.clock() - now)
+        self._meter.measured(self._scheduler.clock() - now)
         self._close(place, outcome, tickets)
 
     def _open(self, now: float) -> int:

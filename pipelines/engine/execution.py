@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Literal
 
 from ..channels.base import UNBOUNDED
@@ -234,7 +235,14 @@ class Execution:
 
     def _report(self, outcome: Outcome) -> Report:
         outputs = {name: collected.items for name, collected in self.collected.items()}
-        return Report(self.run.name, outcome, self.statistics(outcome), outputs, tuple(self.run.failures), self.error)
+        return Report(
+            self.run.name,
+            outcome,
+            partial(self.statistics, outcome, self.scheduler.clock()),
+            outputs,
+            tuple(self.run.failures),
+            self.error,
+        )
 
     # What the program reads and feeds.
 
@@ -325,9 +333,10 @@ class Execution:
         live = [worker for worker in self.workers.values() if not worker.ended]
         return "paused" if live and all(worker.paused for worker in live) else "running"
 
-    def statistics(self, state: str | None = None) -> Statistics:
-        """A snapshot."""
-        now, elapsed = self.scheduler.clock(), self.elapsed
+    def statistics(self, state: str | None = None, now: float | None = None) -> Statistics:
+        """A snapshot; at the end of the run, of then."""
+        elapsed = self.elapsed
+        now = self.scheduler.clock() if now is None else now
         graph, workers = self.assembly.graph, self.workers
         items_in = sum(workers[name].meter.sent for name in graph.sources)
         items_out = sum(workers[name].meter.sent for name in graph.sinks)
@@ -341,7 +350,7 @@ class Execution:
             rate_in=items_in / elapsed if elapsed else 0.0,
             rate_out=items_out / elapsed if elapsed else 0.0,
             nodes=tuple(node_statistics(workers[name], elapsed, now) for name in graph.nodes),
-            edges=edge_statistics(self.assembly.channels),
+            edges=edge_statistics(self.assembly.edges()),
             waits=waits(graph, workers) if still and state is None else (),
         )
 

@@ -6,8 +6,8 @@ over. A flight ends, and everything is where it would be without it, whenever so
 more than "one item in, one result out": a call suspends, somebody pauses a node, a result has to wait.
 
 A stretch of nodes costs one look at the clock for each item instead of one for each call. So that a
-turn of the loop cannot become longer than promised, only nodes whose calls were found to be short join
-one: each is timed on a flight of its own now and then.
+turn of the loop cannot become longer than promised, this is so only for nodes whose calls were found to
+be short together. Now and then, and at first, there is a look behind every call, and they are timed.
 """
 
 from __future__ import annotations
@@ -34,15 +34,14 @@ STRETCH_SECONDS = 0.0001
 """The calls that one item gets on one flight take no longer than this together, as far as is known."""
 
 TIMED_EVERY = 0.05
-"""Seconds that a node flies together with others until it is timed alone again."""
+"""Seconds until a node is timed again."""
 
 
-def stretch_behind(channel: MemoryChannel | None, now: float, seconds: float = 0.0) -> tuple[list[Runner], int]:
+def stretch_behind(channel: MemoryChannel | None, seconds: float = 0.0) -> tuple[list[Runner], int]:
     """The nodes that items can go through at once from the reader of ``channel`` on, in order.
 
     Args:
         channel: The only one that the items are sent into; None if there is no such.
-        now: The time.
         seconds: How long the calls before it take for one item.
 
     Returns:
@@ -51,8 +50,9 @@ def stretch_behind(channel: MemoryChannel | None, now: float, seconds: float = 0
     members: list[Runner] = []
     most = UNBOUNDED
     while channel is not None and not channel.items and (runner := channel.reader) is not None and runner.flyable:
-        outbox, tempo = runner.outbox, runner.meter.tempo
-        if tempo is None or now >= runner.due or outbox.waiting or (seconds := seconds + tempo) > STRETCH_SECONDS:
+        outbox = runner.outbox
+        seconds += runner.meter.tempo or 0.0
+        if outbox.waiting or seconds > STRETCH_SECONDS:
             break
         members.append(runner)
         if outbox.route is not None:
@@ -78,6 +78,8 @@ class Flight:
         tuples: Whether the first node's input comes as tuples, not as bare items.
         begun: How many items have been taken, the current one included.
         held_back: How many of them did not fly.
+        timed: Whether there is a look at the clock behind every call.
+        seconds: How long the calls of each node took, on a timed flight.
         tickets: Who waits for the one item of this flight, if anybody does.
         fault: Whose failure is being dealt with.
         taken: The driver was suspended and another has taken over; the rest is one helper's work.
@@ -87,6 +89,7 @@ class Flight:
 
     __slots__ = (
         "_batch",
+        "_begin",
         "_feed",
         "_lent",
         "_stopped",
@@ -100,9 +103,11 @@ class Flight:
         "pulls",
         "rest",
         "runner",
+        "seconds",
         "taken",
         "task",
         "tickets",
+        "timed",
         "tuples",
         "whole",
     )
@@ -116,6 +121,9 @@ class Flight:
         self.whole = True
         self.pulls = False
         self.tuples = False
+        self._begin = 0.0
+        self.timed = False
+        self.seconds: list[float] = []
         self.begun = 0
         self.held_back = 0
         self.tickets: tuple[Ticket, ...] = ()
@@ -151,8 +159,15 @@ class Flight:
         self.tuples = tuples
         self._lent = lent
         self._take_off(origin, members, feed, tickets)
+        self.timed = False
+        self._begin = begin
+        for runner in members:
+            if begin >= runner.due:
+                self.timed = True
+                self.seconds = [0.0] * len(members)
+                break
         try:
-            outcome = await find_quick_loop(members)(self, feed)
+            outcome = await find_quick_loop(members, timed=self.timed)(self, feed)
         except BaseException as error:
             self._crash(error)
             raise
@@ -161,7 +176,11 @@ class Flight:
             await self.runner.crew.go_on(self, outcome)
             return
         self.runner = None
-        self._time(self.land(), begin)
+        now = members[0].scheduler.clock()
+        done = self.land()
+        if not self.timed and now - begin > STRETCH_SECONDS * done:
+            for runner in members:
+                runner.due = now  # one of them has become slow
 
     def _take_off(
         self,
@@ -203,13 +222,15 @@ class Flight:
         done = entered = self.begun - self.held_back
         self.origin.take_back(done, list(self._feed) if self._lent else None)
         members, stopped = self.members, self._stopped
-        first = members[0]
-        for runner in members:
+        for place, runner in enumerate(members):
             meter = runner.meter
             meter.received += entered
-            if runner is not first:
-                runner.inbox.channels[0].passed(entered)
             meter.flown += entered
+            if place:
+                runner.inbox.channels[0].passed(entered)
+            if self.timed and entered and not unfinished:
+                meter.time(entered, self.seconds[place])
+                runner.due = self._begin + TIMED_EVERY
             if stopped:
                 entered -= stopped.get(runner, 0)
             if unfinished and runner is self.runner:
@@ -224,17 +245,6 @@ class Flight:
         if self._batch:
             self.members[-1].outbox.extend(self._batch)
             self._batch.clear()
-
-    def _time(self, done: int, begin: float) -> None:
-        """See how long it took: a node alone is timed, a stretch that has become slow falls apart."""
-        members = self.members
-        now = members[0].scheduler.clock()
-        if len(members) == 1 and not self.pulls:
-            if now >= members[0].due:
-                members[0].time(done, now - begin, now)
-        elif now - begin > STRETCH_SECONDS * max(1, done):
-            for runner in members:
-                runner.due = now
 
     def _crash(self, error: BaseException) -> None:
         """The run fails."""

@@ -26,6 +26,9 @@ __all__ = ["Outbox"]
 SPECIAL = frozenset({To, GivenUp, Tomb})
 """Types of outcomes that are no plain items."""
 
+Held = tuple[Outcome, tuple[Ticket, ...]]
+"""An outcome that waits, and who waits for it."""
+
 
 class Outbox:
     """Sends the outcomes of one node in order, and knows how much room there is for more.
@@ -49,12 +52,12 @@ class Outbox:
         "_readers",
         "append",
         "buries",
+        "channels",
         "fans_out",
         "listened",
         "meter",
         "name",
         "ordered",
-        "ports",
         "room",
         "route",
         "sole",
@@ -63,61 +66,69 @@ class Outbox:
     )
 
     def __init__(
-        self, name: str, ports: dict[str, MemoryChannel], route: MemoryChannel | None, meter: Meter, *, ordered: bool
+        self,
+        name: str,
+        channels: Sequence[MemoryChannel],
+        route: MemoryChannel | None,
+        meter: Meter,
+        *,
+        ordered: bool,
     ) -> None:
         self.name = name
-        self.ports = ports
+        self.channels = tuple(channels)
         self.route = route
         self.meter = meter
-        self.taps: list[Port] = []
+        self.taps: tuple[Port, ...] = ()
         self.append: Callable[[Any], None]
         self.room: Callable[[], int]
         self.sole: MemoryChannel | None
-        self.buries = any([channel.aligned for channel in ports.values()])
+        self.buries = any([channel.aligned for channel in channels])
         self.ordered = ordered
-        self._readers: list[Callable[[], None]] | None
-        self._wire()
         self._next = 0
         self._head = 0
-        self._early: dict[int, tuple[Outcome, tuple[Ticket, ...]]] = {}
-        self.waiting: deque[tuple[Outcome, tuple[Ticket, ...]]] = deque()
+        # Made when there is something to hold: a graph may have thousands of nodes.
+        self._early: dict[int, Held] | None = None
+        self.waiting: deque[Held] | None = None
+        self._wire()
 
     def tap(self, port: Port) -> None:
         """Send every result to ``port`` as well."""
-        self.taps.append(port)
+        self.taps = (*self.taps, port)
         self._wire()
 
     def untap(self, port: Port) -> None:
         """Stop sending to ``port``."""
         if port in self.taps:
-            self.taps.remove(port)
+            self.taps = tuple([tap for tap in self.taps if tap is not port])
             self._wire()
 
     def _wire(self) -> None:
-        self.append = _fan_out([port.push for port in self._all()])
-        self.room = _least([port.room for port in self._all()] + ([self.route.room] if self.route else []))
-        only = next(iter(self.ports.values())) if len(self.ports) == 1 and not self.taps else None
-        self.sole = only if only is not None and only.overflow == "block" else None
-        self.fans_out = len(self.ports) + len(self.taps) > 1
-        self.listened = bool(self.ports or self.taps)
-        self._readers = None
+        ports: tuple[Port, ...] = (*self.channels, *self.taps)
+        only = self.channels[0] if len(ports) == len(self.channels) == 1 else None
+        self.sole = only if only is not None and only.blocks else None
+        self.fans_out = len(ports) > 1
+        self.listened = bool(ports)
+        self.append = only.push if only is not None else _fan_out(ports)
+        self.room = only.room if only is not None and self.route is None else _least(ports, self.route)
+        self._readers: list[Callable[[], None]] | None = None
 
-    def _all(self) -> list[Port]:
-        return [*self.ports.values(), *self.taps]
+    @property
+    def _ports(self) -> tuple[Port, ...]:
+        return (*self.channels, *self.taps)
 
     @property
     def held(self) -> int:
         """Outcomes that are there but cannot leave yet."""
-        return len(self._early) + len(self.waiting)
+        return (len(self._early) if self._early else 0) + (len(self.waiting) if self.waiting else 0)
 
     @property
     def all_filled(self) -> bool:
         """Whether there is something in every channel."""
-        return all([port.items for port in self.ports.values()])
+        return all([channel.items for channel in self.channels])
 
     def outlook(self) -> tuple[int, int, int]:
         """How much room there is, how many outcomes came early, and how many wait for room."""
-        return self.room(), len(self._early), len(self.waiting)
+        return self.room(), len(self._early) if self._early else 0, len(self.waiting) if self.waiting else 0
 
     def qsize(self) -> int:
         """The same, under the name it has in ``asyncio.Queue``."""
@@ -138,6 +149,8 @@ class Outbox:
         """
         if self.ordered:
             if place != self._head:
+                if self._early is None:
+                    self._early = {}
                 self._early[place] = (outcome, tickets)
                 return False
             self._head = place + 1
@@ -147,6 +160,8 @@ class Outbox:
             self.append(outcome)
             self.announce()
             return False
+        if self.waiting is None:
+            self.waiting = deque()
         self.waiting.append((outcome, tickets))
         while self._early and (early := self._early.pop(self._head, None)) is not None:
             self.waiting.append(early)
@@ -197,14 +212,14 @@ class Outbox:
         self.meter.sent += 1
         for tap in self.taps:
             tap.push(value)
-        if not self.ports:
+        if not self.channels:
             for ticket in tickets:
                 ticket.result(self.name, value)
             return
         for ticket in tickets:
-            ticket.branch(len(self.ports) - 1)
-        for port in self.ports.values():
-            port.push_tracked(value, tickets)
+            ticket.branch(len(self.channels) - 1)
+        for channel in self.channels:
+            channel.push_tracked(value, tickets)
 
     def _dispatch_to(self, outcome: To, tickets: tuple[Ticket, ...]) -> None:
         if outcome is NOTHING:
@@ -217,7 +232,7 @@ class Outbox:
                 ticket.drop(self.name)
         else:
             self.meter.sent += 1
-            target = self.ports[outcome.node]
+            target = next(channel for channel in self.channels if channel.downstream == outcome.node)
             target.push_tracked(outcome.value, tickets) if tickets else target.push(outcome.value)
         self.bury(1, but=outcome.node)
 
@@ -230,37 +245,38 @@ class Outbox:
 
     def bury(self, count: int, but: str = "") -> None:
         """Leave ``count`` tombstones in all ports except the one to ``but``."""
-        for name, port in self.ports.items():
-            if name != but:
-                port.push_tomb(count)
+        for channel in self.channels:
+            if channel.downstream != but:
+                channel.push_tomb(count)
 
     def extend(self, items: list[Any]) -> None:
         """Push many plain items into all ports and taps; there must be room."""
-        for port in self._all():
+        for port in self._ports:
             port.extend(items)
 
     def announce(self) -> None:
         """Tell all readers that something was sent."""
         if self._readers is None:  # made late: readers register after their writers were made
-            ports = [*self._all(), self.route] if self.route is not None else self._all()
+            ports = self._ports if self.route is None else (*self._ports, self.route)
             self._readers = [port.on_items for port in ports]
         for on_items in self._readers:
             on_items()
 
     def end(self) -> None:
         """Nothing more will come: close every port."""
-        for port in self._all():
+        for port in self._ports:
             port.close()
         if self.route is not None:
             self.route.close()
 
 
-def _fan_out(pushes: Sequence[Callable[[Any], None]]) -> Callable[[Any], None]:
-    """One function that pushes an item everywhere; a single port is its own, nowhere is C's cheapest."""
-    if not pushes:
+def _fan_out(ports: Sequence[Port]) -> Callable[[Any], None]:
+    """One function that pushes an item everywhere; nowhere is C's cheapest."""
+    if not ports:
         return deque[Any](maxlen=0).append
-    if len(pushes) == 1:
-        return pushes[0]
+    if len(ports) == 1:
+        return ports[0].push
+    pushes = [port.push for port in ports]
 
     def push_to_all(item: Any) -> None:
         for push in pushes:
@@ -269,13 +285,18 @@ def _fan_out(pushes: Sequence[Callable[[Any], None]]) -> Callable[[Any], None]:
     return push_to_all
 
 
-def _least(rooms: Sequence[Callable[[], int]]) -> Callable[[], int]:
+def _least(ports: Sequence[Port], route: Port | None) -> Callable[[], int]:
     """One function that gives the least of several rooms."""
+    rooms = [port.room for port in (ports if route is None else (*ports, route))]
     if not rooms:
-        return lambda: UNBOUNDED
+        return _unbounded
     if len(rooms) == 1:
         return rooms[0]
     if len(rooms) == 2:
         one, other = rooms
         return lambda: min(one(), other())
     return lambda: min([room() for room in rooms])
+
+
+def _unbounded() -> int:
+    return UNBOUNDED

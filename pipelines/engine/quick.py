@@ -39,14 +39,14 @@ Gives the result of the call in which the driver was suspended, if it was; the f
 NOT_PLAIN = AWAITABLE | {To}
 
 
-def find_quick_loop(members: list[Runner]) -> QuickLoop:
-    """The loop that fits a stretch of nodes."""
-    if len(members) == 1:
-        return _await_one if members[0].awaits else _call_each
+def find_quick_loop(members: list[Runner], *, timed: bool) -> QuickLoop:
+    """The loop that fits a stretch of nodes; ``timed`` if it is to find out how long their calls take."""
+    if timed:
+        return _time_each
     for runner in members:
         if not runner.awaits:
             return _call_each
-    return _await_each
+    return _await_each if len(members) > 1 else _await_one
 
 
 async def _await_one(flight: Flight, feed: Iterator[Any]) -> Outcome:
@@ -148,5 +148,43 @@ async def _call_each(flight: Flight, feed: Iterator[Any]) -> Outcome:
         if flight.taken:
             return value
         if flight.divert(value) or clock() >= scheduler.deadline:
+            break
+    return None
+
+
+async def _time_each(flight: Flight, feed: Iterator[Any]) -> Outcome:
+    """The same with a look at the clock behind every call: each node is timed, and an item may stop anywhere."""
+    steps = [(runner, runner.call, runner.processor) for runner in flight.members]
+    last, append, seconds = flight.members[-1], flight.append, flight.seconds
+    scheduler, clock = last.scheduler, last.scheduler.clock
+    for flight.begun, value in enumerate(feed, 1):
+        if flight.pulls and (type(value) is To or not flight.whole):
+            flight.hold_back(value)
+            break
+        is_regular, boxed, now = False, not flight.tuples, clock()
+        try:
+            for place, (flight.runner, call, processor) in enumerate(steps):
+                result = call(processor, (value,) if boxed else value)
+                if type(result) in NOT_PLAIN and type(result) is not To:
+                    result = await result
+                before, now = now, clock()
+                seconds[place] += now - before
+                value, boxed = result, True
+                if type(value) is To or not flight.whole:
+                    break
+                if now >= scheduler.deadline and flight.runner is not last:
+                    break
+            else:
+                is_regular = True
+        except BaseException as error:
+            value = await flight.rescue(value, error)
+        if flight.taken:
+            return value
+        if is_regular:
+            if append is not None:
+                append(value)
+        elif flight.divert(value):
+            break
+        if clock() >= scheduler.deadline:
             break
     return None

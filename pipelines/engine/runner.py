@@ -36,21 +36,20 @@ class Runner:
         blocked: It had something to do at its last visit, but no room for results.
         begun: The run has reached this node, so that its cleanup is due.
         ended: Input has ended and everything was sent.
-        crew: Does what is more than one item in, one result out.
         awaits: Whether each call gives something to be awaited, as far as is known.
         flyable: Its items need no more than a quick loop, and nothing of it is in flight.
         due: When it has to be timed alone again.
     """
 
     __slots__ = (
+        "_attempts",
+        "_crew",
         "_flies",
         "_ready",
-        "attempts",
         "awaits",
         "begun",
         "blocked",
         "call",
-        "crew",
         "due",
         "ended",
         "flyable",
@@ -86,16 +85,17 @@ class Runner:
         self.inbox: Inbox = inbox
         if properties.batch is not None:
             self.inbox = BatchInbox(inbox, properties.batch, run.scheduler.loop, self.wake)
+        wake = self.wake
         for channel in inbox.channels:
-            channel.on_items = self.wake
+            channel.on_items = wake
         if isinstance(self.inbox, SingleInbox):
             inbox.channels[0].reader = self
         self.queued = False
         self.blocked = False
         self.ended = False
         self.begun = False
-        self.attempts = Attempts(node, processor, call, self.meter, run)
-        self.crew = Crew(self, self.inbox, outbox, self.attempts)
+        self._attempts: Attempts | None = None
+        self._crew: Crew | None = None
         self.meter.tempo = run.scheduler.known_tempo
         self.due = 0.0 if self.meter.tempo is None else run.scheduler.clock() + TIMED_EVERY
         self.awaits = node.kind is CallKind.COROUTINE or properties.executor != "loop"
@@ -103,6 +103,20 @@ class Runner:
         self._ready = node.setup is None
         self.flyable = False
         self.review()
+
+    @property
+    def attempts(self) -> Attempts:
+        """Makes calls that may fail; made when first needed, as most nodes of most graphs never do."""
+        if self._attempts is None:
+            self._attempts = Attempts(self.node, self.processor, self.call, self.meter, self.run)
+        return self._attempts
+
+    @property
+    def crew(self) -> Crew:
+        """Does what is more than one item in, one result out; made when first needed."""
+        if self._crew is None:
+            self._crew = Crew(self)
+        return self._crew
 
     # What the channels and the program say.
 
@@ -129,7 +143,7 @@ class Runner:
 
     def on_room(self) -> None:
         """A port has room again."""
-        if not self.queued and (self.blocked or self.outbox.held or (self.crew.turns and self.crew.turns.waiting)):
+        if not self.queued and (self.blocked or (self._crew is not None and (self.outbox.held or self._crew.yields))):
             self.scheduler.mark(self)
 
     def pause(self) -> None:
@@ -141,7 +155,8 @@ class Runner:
 
     def resume(self) -> None:
         """Start calls again."""
-        self.crew.steps = None
+        if self._crew is not None:
+            self._crew.steps = None
         self.review()
         self.wake()
 
@@ -155,12 +170,12 @@ class Runner:
     @property
     def in_flight(self) -> int:
         """Calls running now, but for those that nobody has seen suspended."""
-        return self.crew.in_flight
+        return self._crew.in_flight if self._crew is not None else 0
 
     @property
     def paused(self) -> bool:
         """Whether calls start only by `step`."""
-        return self.crew.steps is not None
+        return self._crew is not None and self._crew.steps is not None
 
     @property
     def state(self) -> str:
@@ -169,7 +184,7 @@ class Runner:
             return "ended"
         if not self._ready:
             return "starting"
-        if self.crew.in_flight or self.scheduler.is_calling(self):
+        if self.in_flight or self.scheduler.is_calling(self):
             return "busy"
         if self.paused:
             return "paused"
@@ -179,7 +194,8 @@ class Runner:
         """The node's run is over: no timer of it fires any more."""
         self.ended = True
         self.flyable = False
-        self.crew.close()
+        if self._crew is not None:
+            self._crew.close()
         if isinstance(self.inbox, BatchInbox):
             self.inbox.close()
 
@@ -189,13 +205,13 @@ class Runner:
         """Do what can be done now, until the turn of the loop is over."""
         if self.ended or not self._ready:
             return
-        crew, outbox = self.crew, self.outbox
+        outbox = self.outbox
         if outbox.waiting:
             outbox.flush()
         if self.flyable and not outbox.waiting:
             await self._fly(flight)
         else:
-            await crew.visit(flight)
+            await self.crew.visit(flight)
         if not flight.taken:
             self._settle()
 
@@ -203,8 +219,8 @@ class Runner:
         """After a visit: end, or note what the node waits for."""
         if self.node.zips:
             self._check_surplus()
-        crew = self.crew
-        if crew.in_flight or crew.helpers:
+        crew = self._crew
+        if crew is not None and (crew.in_flight or crew.helpers):
             return
         held, available = self.outbox.held, self.inbox.available()
         if not held and not available and self.inbox.ended:
@@ -214,7 +230,7 @@ class Runner:
         state = BLOCKED if self.blocked else WAITING
         if state != self.meter.state:
             self.meter.enter(state, self.scheduler.clock())
-        if available > 0 and not self.blocked and not self.queued and crew.startable() > 0:
+        if available > 0 and not self.blocked and not self.queued and (crew is None or crew.startable() > 0):
             self.scheduler.mark_first(self)
 
     def _check_surplus(self) -> None:
@@ -243,25 +259,23 @@ class Runner:
 
     def review(self) -> None:
         """Something has changed that decides whether items may fly through this node."""
-        self.flyable = self._flies and self._ready and not self.ended and self.crew.idle
+        self.flyable = self._flies and self._ready and not self.ended and (self._crew is None or self._crew.idle)
 
     async def _fly(self, flight: Flight) -> None:
-        """Let items fly from here: through as many nodes as possible, or alone, to be timed."""
-        inbox, outbox, tempo = self.inbox, self.outbox, self.meter.tempo
+        """Let items fly from here, through as many nodes as possible."""
+        inbox, outbox = self.inbox, self.outbox
         count = inbox.available()
         if count <= 0:
             return
-        now = self.scheduler.clock()
-        members, room = [self], 0
-        if tempo is not None and now < self.due:
-            behind, room = stretch_behind(outbox.sole, now, tempo)
-            members += behind
-        if len(members) == 1:
+        members, room = stretch_behind(outbox.sole, self.meter.tempo or 0.0)
+        if not members:
             room = outbox.room()
         elif outbox.route is not None:
             room = min(room, outbox.route.room())
         if room <= 0:
             return
+        members.insert(0, self)
+        now = self.scheduler.clock()
         if inbox.noted:
             await self._fly_one(flight, members, now)
         else:
@@ -288,8 +302,3 @@ class Runner:
     def send(self, item: Any) -> None:
         """Only sources hold anything back."""
         raise AssertionError(f"{self.name!r} has nothing to hold back")
-
-    def time(self, done: int, seconds: float, now: float) -> None:
-        """``done`` calls of this node alone took so long."""
-        self.meter.time(done, seconds)
-        self.due = now + TIMED_EVERY

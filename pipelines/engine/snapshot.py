@@ -37,7 +37,7 @@ def node_statistics(worker: Worker, elapsed: float, now: float) -> NodeStatistic
     )
 
 
-def edge_statistics(channels: Mapping[Edge, MemoryChannel]) -> tuple[EdgeStatistics, ...]:
+def edge_statistics(channels: Iterable[tuple[Edge, MemoryChannel]]) -> tuple[EdgeStatistics, ...]:
     """All edges, in the order of the graph."""
     return tuple(
         EdgeStatistics(
@@ -49,7 +49,7 @@ def edge_statistics(channels: Mapping[Edge, MemoryChannel]) -> tuple[EdgeStatist
             dropped=channel.dropped,
             route=edge.route,
         )
-        for edge, channel in channels.items()
+        for edge, channel in channels
     )
 
 
@@ -58,7 +58,7 @@ def empty_statistics(name: str, assembly: Assembly) -> Statistics:
     nodes = tuple(
         NodeStatistics(node, "starting", 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, None, None) for node in assembly.processors
     )
-    return Statistics(name, "new", 0.0, 0, 0, 0.0, 0.0, nodes, edge_statistics(assembly.channels))
+    return Statistics(name, "new", 0.0, 0, 0, 0.0, 0.0, nodes, edge_statistics(assembly.edges()))
 
 
 def waits(graph: Graph, workers: Mapping[str, Worker]) -> tuple[str, ...]:

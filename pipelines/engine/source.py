@@ -14,13 +14,12 @@ from ..graph.model import CallKind, Node
 from ..processor import Processor
 from ..statistics import BLOCKED, BUSY, WAITING
 from ..types import To
-from .flight import TIMED_EVERY, Flight, stretch_behind
+from .flight import Flight, stretch_behind
 from .gate import Gate
 from .outbox import Outbox
 from .outcomes import check_target
 from .output_queue import OutputQueue
 from .run import Run, call_once
-from .runner import Runner
 
 __all__ = ["Source"]
 
@@ -41,7 +40,6 @@ class Source:
 
     __slots__ = (
         "_call",
-        "_due",
         "_hungry",
         "_iterator",
         "_scheduler",
@@ -77,8 +75,6 @@ class Source:
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._iterator: Iterator[Any] | None = None
-        self.meter.tempo = run.scheduler.known_tempo
-        self._due = 0.0 if self.meter.tempo is None else run.scheduler.clock() + TIMED_EVERY
         self._hungry = False  # the generator waits for room, or for leave
         half = min([channel.capacity for channel in processor.liason_queues[1]], default=2) // 2
         self.gate = Gate(node, outbox, run, max(1, half), self.wake)
@@ -130,9 +126,10 @@ class Source:
             self._end()
         elif self.is_fed and self.node.setup is None:
             self._become_ready()
+        elif self.node.kind is CallKind.GENERATOR and self.node.setup is None:
+            self._scheduler.mark(self)  # the driver calls it; that needs no task
         else:
-            self._task = self._scheduler.spawn(self._live())
-            self._task.add_done_callback(self._on_task_done)
+            self._spawn()
 
     def pause(self) -> None:
         """Let nothing more be put."""
@@ -183,14 +180,20 @@ class Source:
         self.run.tell(NodeStarted, self.name)
         self.gate.admit()
 
-    async def _live(self) -> None:
+    def _spawn(self, produced: Any = None) -> None:
+        self._task = self._scheduler.spawn(self._live(produced))
+        self._task.add_done_callback(self._on_task_done)
+
+    async def _live(self, produced: Any) -> None:
+        """The source's task; ``produced`` is what its function gave, if that was called already."""
         task: Any = asyncio.current_task()
         try:
-            self.begun = True
-            if self.node.setup is not None:
-                await call_once(self.processor, self.node.setup)
-            self._become_ready()
-            if await self._produce():
+            if produced is None:
+                self.begun = True
+                if self.node.setup is not None:
+                    await call_once(self.processor, self.node.setup)
+                self._become_ready()
+            if await self._produce(produced):
                 return
         except (NodeError, LimitError):
             raise
@@ -204,22 +207,36 @@ class Source:
                 raise NodeError(self.name, cause=error) from error
         self._end()
 
-    async def _produce(self) -> bool:
+    async def _produce(self, items: Any) -> bool:
         """Run the coro; whether the source lives on without this task."""
         if self.is_fed:
             return not self.gate.closed
         if self.node.kind is CallKind.COROUTINE:
             await self._call(self.processor, self.queue)
             return False
-        items = self._call(self.processor)
+        if items is None:
+            items = self._call(self.processor)
         if inspect.isawaitable(items):
             items = await items
         if hasattr(items, "__aiter__"):
             await self._put_all(items)
             return False
+        self._pull_from(items)
+        self.wake()
+        return True
+
+    def _pull_from(self, items: Any) -> None:
         self._iterator = iter(items)
         self.gate.pulled = True
-        self.wake()
+
+    def _call_generator(self) -> bool:
+        """Call the source's function in the driver; whether it gives something to be pulled."""
+        self._become_ready()
+        items = self._call(self.processor)
+        if inspect.isawaitable(items) or hasattr(items, "__aiter__"):
+            self._spawn(items)
+            return False
+        self._pull_from(items)
         return True
 
     async def _put_all(self, items: Any) -> None:
@@ -246,24 +263,25 @@ class Source:
 
     async def visit(self, flight: Flight) -> None:
         """Pull items as long as there is room, until the turn of the loop is over."""
-        iterator, gate, meter = self._iterator, self.gate, self.meter
-        if iterator is None or self.ended:
+        gate, meter = self.gate, self.meter
+        if self.ended:
             return
-        now = self._scheduler.clock()
-        meter.enter(BUSY, now)
-        self._hungry = False
-        members, most = list[Runner](), 0
-        if gate.free and meter.tempo is not None and now < self._due:
-            members, most = stretch_behind(self.outbox.sole, now, meter.tempo)
         try:
+            if self._iterator is None and (self.begun or not self._call_generator()):
+                return
+            assert self._iterator is not None
+            now = self._scheduler.clock()
+            meter.enter(BUSY, now)
+            self._hungry = False
+            members, most = stretch_behind(self.outbox.sole) if gate.free else ([], 0)
             if members:
-                await flight.fly(self, members, islice(iterator, most), now)
+                await flight.fly(self, members, islice(self._iterator, most), now)
                 if flight.taken:
                     return
                 over = not flight.begun
             else:
                 most = gate.grant()
-                over = self._pull(iterator, most, now)
+                over = self._pull(self._iterator, most)
         except (NodeError, LimitError, KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:  # a CancelledError too: nobody else's can come up in a generator
@@ -285,7 +303,7 @@ class Source:
         if not self.paused:
             self.gate.ask_when_quiet()
 
-    def _pull(self, iterator: Iterator[Any], credit: int, now: float) -> bool:
+    def _pull(self, iterator: Iterator[Any], credit: int) -> bool:
         """Send up to ``credit`` items; whether the iterator is exhausted."""
         outbox, meter, batch = self.outbox, self.meter, list[Any]()
         append = batch.append if outbox.fans_out else outbox.append
@@ -309,15 +327,7 @@ class Source:
             meter.sent += done - aside
             outbox.extend(batch)
             outbox.announce()
-            self._time(done, now)
         return done < credit
-
-    def _time(self, done: int, begin: float) -> None:
-        """So many items were pulled since then."""
-        now = self._scheduler.clock()
-        if done and now >= self._due:
-            self.meter.tempo = (now - begin) / done
-            self._due = now + TIMED_EVERY
 
     def send(self, item: Any) -> None:
         """Send one item into the channels; there must be room."""

@@ -21,7 +21,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 LONGEST = 1e6
 """Virtual seconds after which a run counts as hanging."""
 
-MOST_TURNS = 50_000
+MOST_TURNS = 100_000
 """Turns of the event loop after which a run counts as spinning."""
 
 

@@ -20,9 +20,14 @@ from tests.unit.channels.tickets import TicketLog
 def outbox(capacities: dict[str, int] | None = None, *, ordered: bool = True, route: int = 0) -> Outbox:
     """An outbox with a channel of some capacity to each of its downstream nodes."""
     names = {"a": 3} if capacities is None else capacities
-    ports: dict[str, Any] = {name: MemoryChannel("n", name, capacity, aligned=True) for name, capacity in names.items()}
+    channels = [MemoryChannel("n", name, capacity, aligned=True) for name, capacity in names.items()]
     dead = MemoryChannel("n", "dead", route) if route else None
-    return Outbox("n", ports, dead, Meter(0.0), ordered=ordered)
+    return Outbox("n", channels, dead, Meter(0.0), ordered=ordered)
+
+
+def port(box: Outbox, name: str) -> MemoryChannel:
+    """The channel to one downstream node."""
+    return next(channel for channel in box.channels if channel.downstream == name)
 
 
 def inside(port: Any) -> list[Any]:
@@ -44,25 +49,25 @@ class TestOrder:
         places = [box.open() for _ in range(3)]
         box.close(places[2], "c", ())
         box.close(places[1], "b", ())
-        assert (inside(box.ports["a"]), box.held) == ([], 2)
+        assert (inside(port(box, "a")), box.held) == ([], 2)
         box.close(places[0], "a", ())
-        assert (inside(box.ports["a"]), box.held) == (["a", "b", "c"], 0)
+        assert (inside(port(box, "a")), box.held) == (["a", "b", "c"], 0)
 
     def test_unordered_they_leave_as_they_come(self):
         box = outbox(ordered=False)
         places = [box.open() for _ in range(3)]
         for place in reversed(places):
             box.close(place, place, ())
-        assert inside(box.ports["a"]) == [2, 1, 0]
+        assert inside(port(box, "a")) == [2, 1, 0]
 
     def test_p4_what_finds_no_room_is_held(self):
         box = outbox({"a": 2})
         for value in "abcd":
             box.close(box.open(), value, ())
-        assert (inside(box.ports["a"]), box.held) == (["a", "b"], 2)
-        box.ports["a"].items.popleft()
+        assert (inside(port(box, "a")), box.held) == (["a", "b"], 2)
+        port(box, "a").items.popleft()
         box.flush()
-        assert (inside(box.ports["a"]), box.held) == (["b", "c"], 1)
+        assert (inside(port(box, "a")), box.held) == (["b", "c"], 1)
 
     def test_p6_what_takes_no_room_leaves_without_any(self):
         box = outbox({"a": 1})
@@ -70,7 +75,7 @@ class TestOrder:
         for place, outcome in zip(places[1:], [SKIP, Tomb(1), given_up(), NOTHING, SKIP], strict=True):
             box.close(place, outcome, ())
         box.close(places[0], "a", ())
-        assert (inside(box.ports["a"])[0], box.held) == ("a", 0)
+        assert (inside(port(box, "a"))[0], box.held) == ("a", 0)
 
     def test_a_generator_sends_when_it_is_its_turn_and_there_is_room(self):
         box = outbox({"a": 1})
@@ -78,7 +83,7 @@ class TestOrder:
         assert (box.is_turn(first), box.is_turn(second)) == (True, False)
         box.dispatch("a")
         assert not box.is_turn(first)
-        box.ports["a"].items.clear()
+        port(box, "a").items.clear()
         box.close(first, NOTHING, ())
         assert box.is_turn(second)
 
@@ -111,20 +116,20 @@ class TestDispatch:
         tap = Collected()
         box.tap(tap)
         box.dispatch("x")
-        assert [inside(port) for port in (*box.ports.values(), tap)] == [["x"]] * 3
+        assert [inside(port) for port in (*box.channels, tap)] == [["x"]] * 3
         assert box.meter.sent == 1
 
     def test_p3_a_skipped_one_leaves_tombstones(self):
         box = outbox({"a": 3, "b": 3})
         box.dispatch(SKIP)
         box.dispatch(SKIP)
-        assert [inside(port) for port in box.ports.values()] == [[[2]], [[2]]]
+        assert [inside(port) for port in box.channels] == [[[2]], [[2]]]
         assert (box.meter.skipped, box.meter.sent) == (2, 0)
 
     def test_p3_one_for_a_single_node_leaves_tombstones_for_the_others(self):
         box = outbox({"a": 3, "b": 3})
         box.dispatch(To("b", "x"))
-        assert [inside(port) for port in box.ports.values()] == [[[1]], ["x"]]
+        assert [inside(port) for port in box.channels] == [[[1]], ["x"]]
         assert (box.meter.skipped, box.meter.sent) == (0, 1)
 
     def test_a_given_up_one_goes_to_the_route_alone(self):
@@ -132,20 +137,20 @@ class TestDispatch:
         failure = given_up()
         box.dispatch(failure)
         assert box.route is not None
-        assert (inside(box.route), inside(box.ports["a"])) == ([failure.failed], [[1]])
+        assert (inside(box.route), inside(port(box, "a"))) == ([failure.failed], [[1]])
 
     def test_tombstones_are_handed_on(self):
         box = outbox()
         box.dispatch(Tomb(4))
-        assert inside(box.ports["a"]) == [[4]]
+        assert inside(port(box, "a")) == [[4]]
 
     @pytest.mark.parametrize("count", [1, 3])
     def test_everybody_is_told_once(self, count):
         told: list[str] = []
         box = outbox({"a": 3}, route=3)
-        for port in (box.ports["a"], box.route):
-            assert port is not None
-            port.on_items = lambda port=port: told.append(port.downstream)  # type: ignore[misc]
+        for each in (port(box, "a"), box.route):
+            assert each is not None
+            each.on_items = lambda each=each: told.append(each.downstream)  # type: ignore[misc]
         for _ in range(count):
             box.dispatch("x")
         box.announce()
@@ -157,7 +162,7 @@ class TestDispatch:
         box.tap(tap)
         box.end()
         assert box.route is not None
-        assert (box.ports["a"].closed, box.route.closed, tap.closed) == (True, True, True)
+        assert (port(box, "a").closed, box.route.closed, tap.closed) == (True, True, True)
 
 
 class TestTickets:
@@ -181,7 +186,7 @@ class TestTickets:
         ticket, box = TicketLog(), outbox({"a": 3, "b": 3})
         box.dispatch(To("b", "x"), (ticket,))
         assert ticket.places == 1
-        assert box.ports["b"].items[0].tickets == (ticket,)
+        assert port(box, "b").items[0].tickets == (ticket,)
 
     def test_given_up_it_is_told_the_node_error(self):
         ticket = TicketLog()
@@ -194,4 +199,4 @@ class TestTickets:
     def test_a_generator_that_has_yielded_its_last_ends_its_own_place(self):
         ticket, box = TicketLog(), outbox()
         box.dispatch(NOTHING, (ticket,))
-        assert (ticket.places, ticket.told, inside(box.ports["a"])) == (0, [], [])
+        assert (ticket.places, ticket.told, inside(port(box, "a"))) == (0, [], [])
