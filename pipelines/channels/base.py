@@ -63,6 +63,11 @@ class Inbox(Protocol):
         ...
 
     @property
+    def concerned(self) -> bool:
+        """Whether anything can be done: something taken, something dropped as surplus, or the end noticed."""
+        ...
+
+    @property
     def noted(self) -> bool:
         """Whether `take` must be used: tombstones or tracked items may be inside."""
         ...

@@ -35,6 +35,8 @@ class SingleInbox:
         """How many ``q_elt`` could be taken now, under the name it has in ``asyncio.Queue``."""
         return self.available()
 
+    concerned = True
+
     @property
     def noted(self) -> bool:
         """Whether something inside is no plain item."""
@@ -89,6 +91,15 @@ class ZipInbox:
     def qsize(self) -> int:
         """How many ``q_elt`` could be taken now, under the name it has in ``asyncio.Queue``."""
         return self.available()
+
+    @property
+    def concerned(self) -> bool:
+        """Whether anything can be done: a tuple taken, surplus dropped, or the end noticed."""
+        empty = [channel for channel in self.channels if not channel.items]
+        if not empty or not any([channel.closed for channel in empty]):
+            return not empty
+        # One will have nothing any more: what others have is surplus.
+        return len(empty) < len(self.channels) or all([channel.closed for channel in empty])
 
     @property
     def noted(self) -> bool:
@@ -166,6 +177,8 @@ class MergeInbox:
     def qsize(self) -> int:
         """How many ``q_elt`` could be taken now, under the name it has in ``asyncio.Queue``."""
         return self.available()
+
+    concerned = True
 
     @property
     def noted(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from ..channels.join import join
 from ..channels.memory import MemoryChannel
 from ..executors.base import Executor
+from ..garbage import only_new_objects
 from ..graph import Edge, Graph, Node
 from ..processor import InputProcessor, Processor
 from ..statistics import Meter
@@ -33,9 +34,10 @@ class Assembly:
 
     def __init__(self, graph: Graph, env_vars: Mapping[str, Any]) -> None:
         self.graph = graph
-        self.channels = [_channel(graph, edge) for edge in graph.edges]
-        self.routes = {edge.upstream: channel for edge, channel in self.edges() if edge.route}
-        self.processors = self._processors(env_vars)
+        with only_new_objects():
+            self.channels = [_channel(graph, edge) for edge in graph.edges]
+            self.routes = {edge.upstream: channel for edge, channel in self.edges() if edge.route}
+            self.processors = self._processors(env_vars)
 
     def edges(self) -> Iterator[tuple[Edge, MemoryChannel]]:
         """Every edge with its channel."""
@@ -72,7 +74,8 @@ class Assembly:
 
     def workers(self, run: Run, executors: Mapping[str, Executor]) -> dict[str, Worker]:
         """A worker for every node, wired to its channels, upstreams first."""
-        return {name: self._worker(self.graph.nodes[name], run, executors) for name in self.graph.order}
+        with only_new_objects():
+            return {name: self._worker(self.graph.nodes[name], run, executors) for name in self.graph.order}
 
     def _worker(self, node: Node, run: Run, executors: Mapping[str, Executor]) -> Worker:
         processor = self.processors[node.name]

@@ -46,6 +46,8 @@ class BatchInbox:
         """Items that were collected for the next list."""
         return len(self._rows)
 
+    concerned = True
+
     noted = True  # so that nobody borrows: every list is made by `take`
 
     tuples = True

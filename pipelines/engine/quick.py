@@ -157,11 +157,14 @@ async def _time_each(flight: Flight, feed: Iterator[Any]) -> Outcome:
     steps = [(runner, runner.call, runner.processor) for runner in flight.members]
     last, append, seconds = flight.members[-1], flight.append, flight.seconds
     scheduler, clock = last.scheduler, last.scheduler.clock
+    now = clock()
     for flight.begun, value in enumerate(feed, 1):
-        if flight.pulls and (type(value) is To or not flight.whole):
-            flight.hold_back(value)
-            break
-        is_regular, boxed, now = False, not flight.tuples, clock()
+        if flight.pulls:
+            if type(value) is To or not flight.whole:
+                flight.hold_back(value)
+                break
+            now = clock()
+        boxed = not flight.tuples
         try:
             for place, (flight.runner, call, processor) in enumerate(steps):
                 result = call(processor, (value,) if boxed else value)
@@ -170,21 +173,18 @@ async def _time_each(flight: Flight, feed: Iterator[Any]) -> Outcome:
                 before, now = now, clock()
                 seconds[place] += now - before
                 value, boxed = result, True
-                if type(value) is To or not flight.whole:
-                    break
-                if now >= scheduler.deadline and flight.runner is not last:
+                if type(value) is To or not flight.whole or (now >= scheduler.deadline and flight.runner is not last):
                     break
             else:
-                is_regular = True
+                if append is not None:
+                    append(value)
+                if now < scheduler.deadline:
+                    continue
+                break
         except BaseException as error:
             value = await flight.rescue(value, error)
         if flight.taken:
             return value
-        if is_regular:
-            if append is not None:
-                append(value)
-        elif flight.divert(value):
-            break
-        if clock() >= scheduler.deadline:
+        if flight.divert(value) or (now := clock()) >= scheduler.deadline:
             break
     return None

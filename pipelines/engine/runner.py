@@ -85,7 +85,7 @@ class Runner:
         self.inbox: Inbox = inbox
         if properties.batch is not None:
             self.inbox = BatchInbox(inbox, properties.batch, run.scheduler.loop, self.wake)
-        wake = self.wake
+        wake = self._on_some if node.zips else self.wake
         for channel in inbox.channels:
             channel.on_items = wake
         if isinstance(self.inbox, SingleInbox):
@@ -139,6 +139,11 @@ class Runner:
     def wake(self) -> None:
         """Something may be possible now that was not before."""
         if not self.queued:
+            self.scheduler.mark(self)
+
+    def _on_some(self) -> None:
+        """One channel of a zip has something new, or is closed: mostly the others have nothing yet."""
+        if not self.queued and self.inbox.concerned:
             self.scheduler.mark(self)
 
     def on_room(self) -> None:
