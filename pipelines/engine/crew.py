@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Crew"]
 
 ENOUGH = 16
-"""After so many calls that did not suspend, with none in flight, a helper leaves the rest to the driver."""
+"""After so many calls that did not suspend, with none in flight, the helpers leave the rest to the driver."""
 
 
 class Crew:
@@ -37,7 +37,7 @@ class Crew:
     Attributes:
         in_flight: Calls running now.
         helpers: Tasks that work on the node besides the driver.
-        width: How many helpers to start at once; 0 while calls do not suspend.
+        width: How many helpers to start at once; 0 while calls do not suspend. Then the helpers leave.
         turns: Of a node that yields: whose turn it is to send.
     """
 
@@ -163,7 +163,7 @@ class Crew:
             self._runner.review()
         if self.width:
             self._grow()
-        elif self.startable() > 0:
+        elif not self.helpers and self.startable() > 0:
             await self._lead(flight)
 
     # Helpers.
@@ -209,13 +209,12 @@ class Crew:
         scheduler, clock, channel = self._scheduler, self._scheduler.clock, self._channel
         straight = 0
         try:
-            while straight < ENOUGH or self.in_flight:
-                turn = scheduler.turn
-                if not self._may_start():
-                    return
+            while (self.width or self.in_flight) and self._may_start():
                 if (now := clock()) >= scheduler.deadline:
                     await scheduler.breathe(now)
-                elif self._counts or channel.noted or not self._is_plain:
+                    continue
+                turn = scheduler.turn
+                if self._counts or channel.noted or not self._is_plain:
                     await self._process_next(now)
                 else:
                     # The same for a node without extras and an item without tickets, written out here:
@@ -228,8 +227,9 @@ class Crew:
                         outcome = await self._recover((item,), error)
                     self._meter.measured(clock() - now)
                     self._close(place, outcome, ())
-                    straight = straight + 1 if scheduler.turn == turn else 0
-            self.width = 0  # it was for some time that calls suspended: the quick loop will do
+                straight = straight + 1 if scheduler.turn == turn else 0
+                if straight >= ENOUGH and not self.in_flight:
+                    self.width = 0
         finally:
             self._leave()
 

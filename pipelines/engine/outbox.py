@@ -171,9 +171,16 @@ class Outbox:
 
     def flush(self) -> None:
         """Send held outcomes whose turn it is, as far as there is room."""
-        sent = False
-        while self.waiting and (self._needs_no_room(self.waiting[0][0]) or self.room() > 0):
-            self.dispatch(*self.waiting.popleft())
+        waiting, room, sent = self.waiting, self.room(), False
+        while waiting and (room > 0 or self._needs_no_room(waiting[0][0])):
+            outcome, tickets = waiting.popleft()
+            if tickets or type(outcome) in SPECIAL:
+                self.dispatch(outcome, tickets)
+                room = self.room()
+            else:
+                self.meter.sent += 1
+                self.append(outcome)
+                room -= 1
             sent = True
         if sent:
             self.announce()
