@@ -5,6 +5,7 @@
 #   make lint    ruff, mypy, import contracts
 #   make docs    the documentation, into docs/_build
 #   make bench   a quick round of the benchmarks
+#   make count   compares the instructions per item with those recorded
 #   make clean   remove everything that was made
 
 VENV ?= .venv
@@ -14,7 +15,7 @@ COVERAGE ?= 95
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint docs bench clean
+.PHONY: run test lint docs bench count clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed-demos
@@ -34,6 +35,10 @@ docs: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks --quick
+
+count: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.instructions --check --counter opcodes
+	$(BIN)/python -m benchmarks.instructions --check
 
 clean:
 	rm -rf $(VENV) build dist docs/_build htmlcov results .coverage .coverage.* *.egg-info

@@ -553,12 +553,46 @@ def test_a_wrong_result_fails_the_command(monkeypatch: pytest.MonkeyPatch, capsy
     assert "ERROR: chain5: limit: wrong: 2 and 2 is 5" in capsys.readouterr().err
 
 
-def test_without_a_counter_instructions_are_not_counted(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_other_counters_python_counts_its_opcodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert instructions.main([]) == 1
-    assert "perf is not installed; valgrind is not installed" in capsys.readouterr().err
+    assert instructions.counter() == "opcodes"
+
+
+def test_opcodes_grow_with_the_items(tmp_path: Path) -> None:
+    counts = []
+    for items in (50, 150):
+        output = tmp_path / str(items)
+        arguments = ["--only", "queues", "--items", str(items), "--opcodes", str(output)]
+        subprocess.run([sys.executable, "-m", "benchmarks.instructions", *arguments], check=True, cwd=instructions.ROOT)
+        counts.append(int(output.read_text()))
+    assert 100 * 100 < counts[1] - counts[0] < 100 * 5_000
+
+
+@pytest.mark.parametrize(("ratio", "status"), [(4.0, 0), (3.9, 0), (3.7, 1)])
+def test_a_ratio_that_has_become_worse_fails_the_check(
+    ratio: float,
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(instructions, "RECORDED", tmp_path / "recorded.json")
+    counts = {"queues": 400.0, "pipelines": 100.0}
+    monkeypatch.setattr(instructions, "counts_per_item", lambda name, contenders: counts)
+    assert instructions.main(["--counter", "opcodes", "--record"]) == 0
+    counts["queues"] = 100 * ratio
+    assert instructions.main(["--counter", "opcodes", "--check"]) == status
+    assert ("worse than the recorded 4.000" in capsys.readouterr().err) == bool(status)
+
+
+def test_without_a_recorded_ratio_nothing_is_checked_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(instructions, "RECORDED", tmp_path / "recorded.json")
+    (tmp_path / "recorded.json").write_text("{}")
+    monkeypatch.setattr(instructions, "counts_per_item", lambda name, contenders: {"queues": 2.0, "pipelines": 1.0})
+    assert instructions.main(["--counter", "opcodes", "--check"]) == 0
+    assert "not checked" in capsys.readouterr().out
 
 
 def test_what_is_counted_is_a_chain_that_was_run_right() -> None:
