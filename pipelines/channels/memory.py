@@ -30,7 +30,7 @@ class MemoryChannel:
         noted: How many of the entries are no plain items.
         tombs: How many of the entries are tombstones, which take no room.
         lent: Items in the hands of the reader that still count as inside.
-        reader: Who takes from it, if that is one who can be handed items past the channel.
+        reader: Who takes from it, and may be handed items past the channel.
         on_items: Called when something was pushed, or the channel closed.
         on_room: Called when something was taken.
         taken: Positions taken so far, tombstones included.

@@ -21,6 +21,7 @@ from ..channels.entries import Ticket
 from ..channels.memory import MemoryChannel
 from ..errors import NodeError
 from ..types import SKIP, To
+from .mesh import Mesh
 from .outcomes import Outcome, check_target
 from .quick import find_quick_loop
 
@@ -36,6 +37,9 @@ STRETCH_SECONDS = 0.0001
 TIMED_EVERY = 0.05
 """Seconds until a node is timed again."""
 
+WORTH_A_MESH, MESH_PAUSE = 16, 0.01
+"""Items that a flight through a mesh must carry, and for how many seconds none is tried if it did not."""
+
 
 def stretch_behind(channel: MemoryChannel | None, seconds: float = 0.0) -> tuple[list[Runner], int]:
     """The nodes that items can go through at once from the reader of ``channel`` on, in order.
@@ -49,7 +53,7 @@ def stretch_behind(channel: MemoryChannel | None, seconds: float = 0.0) -> tuple
     """
     members: list[Runner] = []
     most = UNBOUNDED
-    while channel is not None and not channel.items and (runner := channel.reader) is not None and runner.flyable:
+    while channel is not None and not channel.items and (runner := channel.reader).flyable and runner.is_single:
         outbox = runner.outbox
         seconds += runner.meter.tempo or 0.0
         if outbox.waiting or seconds > STRETCH_SECONDS:
@@ -70,8 +74,10 @@ class Flight:
         runner: Whose coro is being called; None while the driver does anything else.
         origin: Where the items come from: the source that is pulled, else the first runner.
         members: The runners of the stretch, in order; empty while the general loop runs.
-        rest: The steps behind the first one: a node, its function and its processor. Emptying it
-            makes the item stop after its current call.
+        mesh: What the members form, if they are no line.
+        rest: The steps behind the first one: a node, its function and its processor; of a mesh all its
+            steps. Emptying it makes the item stop after its current call.
+        slots: In a mesh, the results of the item that flies.
         append: Sends on what comes out at the end; None where nobody wants it.
         whole: Neither cut short nor taken: an item that has gone through all of ``rest`` is at the end.
         pulls: Whether the items are pulled from a source.
@@ -92,18 +98,21 @@ class Flight:
         "_begin",
         "_feed",
         "_lent",
+        "_spilled",
         "_stopped",
         "append",
         "begun",
         "fault",
         "held_back",
         "members",
+        "mesh",
         "origin",
         "place",
         "pulls",
         "rest",
         "runner",
         "seconds",
+        "slots",
         "taken",
         "task",
         "tickets",
@@ -116,7 +125,10 @@ class Flight:
         self.runner: Runner | None = None
         self.origin: Runner | Source | None = None
         self.members: list[Runner] = []
-        self.rest: list[tuple[Runner, Callable[..., Any], Any]] = []
+        self.rest: list[Any] = []
+        self.mesh: Mesh | None = None
+        self.slots: list[Any] = []
+        self._spilled = False
         self.append: Callable[[Any], None] | None = None
         self.whole = True
         self.pulls = False
@@ -143,6 +155,7 @@ class Flight:
         feed: Iterator[Any],
         begin: float,
         *,
+        mesh: Mesh | None = None,
         tuples: bool = False,
         lent: bool = False,
         tickets: tuple[Ticket, ...] = (),
@@ -152,10 +165,12 @@ class Flight:
         Args:
             origin: Where the items come from: ``members[0]``, or a source in front of it.
             begin: The time.
+            mesh: What ``members`` form, if they are no line.
             tuples: Whether ``feed`` gives tuples to call the first node with, not bare items.
             lent: Whether its inbox has lent them.
             tickets: Who waits for the item, if it is only one.
         """
+        self.mesh = mesh
         self.tuples = tuples
         self._lent = lent
         self._take_off(origin, members, feed, tickets)
@@ -167,7 +182,7 @@ class Flight:
                 self.seconds = [0.0] * len(members)
                 break
         try:
-            outcome = await find_quick_loop(members, timed=self.timed)(self, feed)
+            outcome = await find_quick_loop(members, timed=self.timed, mesh=mesh is not None)(self, feed)
         except BaseException as error:
             self._crash(error)
             raise
@@ -175,12 +190,14 @@ class Flight:
             assert self.runner is not None
             await self.runner.crew.go_on(self, outcome)
             return
+        done = self.land()
         self.runner = None
         now = members[0].scheduler.clock()
-        done = self.land()
         if not self.timed and now - begin > STRETCH_SECONDS * done:
             for runner in members:
                 runner.due = now  # one of them has become slow
+        if self._spilled and self.begun < WORTH_A_MESH:
+            origin.outbox.no_mesh_until = now + MESH_PAUSE
 
     def _take_off(
         self,
@@ -191,7 +208,11 @@ class Flight:
     ) -> None:
         self.origin = origin
         self.members = members
-        self.rest = [(runner, runner.call, runner.processor) for runner in members[1:]]
+        if self.mesh is None:
+            self.rest = [(runner, runner.call, runner.processor) for runner in members[1:]]
+        else:
+            self.rest = list(self.mesh.steps)
+        self._spilled = False
         outbox = members[-1].outbox
         if tickets:
             self.append = self._deliver
@@ -221,12 +242,15 @@ class Flight:
         assert self.origin is not None
         done = entered = self.begun - self.held_back
         self.origin.take_back(done, list(self._feed) if self._lent else None)
+        if self.mesh is not None:
+            self._land_mesh(self.mesh, done, unfinished)
+            return done
         members, stopped = self.members, self._stopped
         for place, runner in enumerate(members):
             meter = runner.meter
             meter.received += entered
             meter.flown += entered
-            if place:
+            if place or self.pulls:
                 runner.inbox.channels[0].passed(entered)
             if self.timed and entered and not unfinished:
                 meter.time(entered, self.seconds[place])
@@ -240,6 +264,31 @@ class Flight:
             self._send_batch()
             members[-1].outbox.announce()
         return done
+
+    def _land_mesh(self, mesh: Mesh, done: int, unfinished: bool) -> None:
+        last = len(mesh.members)
+        if unfinished or self._spilled:
+            assert self.runner is not None
+            last = mesh.place(self.runner)
+            self._spill()
+        whole = done - self._spilled
+        for place, runner in enumerate(mesh.members):
+            # Of an item that went no further than to one node, that has sent what it made by itself.
+            entered, sent = whole + (self._spilled and place <= last), whole + (self._spilled and place < last)
+            runner.meter.received += entered
+            runner.meter.flown += entered
+            runner.meter.sent += sent
+            if place or self.pulls:
+                for channel in runner.inbox.channels:
+                    channel.passed(entered)
+        mesh.announce(spilled=self._spilled)
+
+    def _spill(self) -> None:
+        """The item stays where it is: put what it has become into the channels, once."""
+        if self.mesh is not None and not self._spilled:
+            assert self.runner is not None
+            self._spilled = True
+            self.mesh.spill(self.runner, self.slots)
 
     def _send_batch(self) -> None:
         if self._batch:
@@ -269,7 +318,10 @@ class Flight:
     async def rescue(self, item: Any, error: BaseException) -> Outcome:
         """A call for ``item`` raised ``error``: see what becomes of it."""
         assert self.runner is not None
-        q_elt = item if self.tuples and self.runner is self.members[0] else (item,)
+        if self.mesh is not None:
+            q_elt = self.mesh.q_elt(self.runner, self.slots)
+        else:
+            q_elt = item if self.tuples and self.runner is self.members[0] else (item,)
         self.fault = self.runner
         outcome = await self.runner.attempts.recover(q_elt, error)
         self.fault = None
@@ -282,6 +334,7 @@ class Flight:
         if type(outcome) is To:
             check_target(outcome, runner.node)
         self._stopped[runner] = self._stopped.get(runner, 0) + 1
+        self._spill()
         self._send_batch()
         runner.outbox.dispatch(outcome, self.tickets)
         if outcome is SKIP and not runner.outbox.buries:

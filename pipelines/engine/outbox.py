@@ -38,6 +38,7 @@ class Outbox:
             call it directly.
         room: Says how many outcomes all ports can take now.
         sole: The only channel that items go into, if there is just one and it never drops any.
+        no_mesh_until: Until when items behind it had better lie down in their channels.
         fans_out: Whether every item goes to several.
         listened: Whether anybody takes what it sends.
         buries: Whether a dropped item leaves a tombstone.
@@ -57,6 +58,7 @@ class Outbox:
         "listened",
         "meter",
         "name",
+        "no_mesh_until",
         "ordered",
         "room",
         "route",
@@ -84,6 +86,7 @@ class Outbox:
         self.sole: MemoryChannel | None
         self.buries = any([channel.aligned for channel in channels])
         self.ordered = ordered
+        self.no_mesh_until = 0.0
         self._next = 0
         self._head = 0
         # Made when there is something to hold: a graph may have thousands of nodes.

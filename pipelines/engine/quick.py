@@ -39,13 +39,15 @@ Gives the result of the call in which the driver was suspended, if it was; the f
 NOT_PLAIN = AWAITABLE | {To}
 
 
-def find_quick_loop(members: list[Runner], *, timed: bool) -> QuickLoop:
+def find_quick_loop(members: list[Runner], *, timed: bool, mesh: bool) -> QuickLoop:
     """The loop that fits a stretch of nodes; ``timed`` if it is to find out how long their calls take."""
     if timed:
         return _time_each
     for runner in members:
         if not runner.awaits:
-            return _call_each
+            return _call_mesh if mesh else _call_each
+    if mesh:
+        return _await_mesh
     return _await_each if len(members) > 1 else _await_one
 
 
@@ -187,4 +189,73 @@ async def _time_each(flight: Flight, feed: Iterator[Any]) -> Outcome:
             return value
         if flight.divert(value) or (now := clock()) >= scheduler.deadline:
             break
+    return None
+
+
+async def _await_mesh(flight: Flight, feed: Iterator[Any]) -> Outcome:
+    """The same where nodes have several readers or inputs: the results of one item stand in slots."""
+    assert flight.mesh is not None
+    steps, leaves = flight.rest, [(slot, port.push) for slot, port in flight.mesh.leaves]
+    scheduler, clock = flight.members[0].scheduler, flight.members[0].scheduler.clock
+    for flight.begun, item in enumerate(feed, 1):
+        if flight.pulls and (type(item) is To or not flight.whole):
+            flight.hold_back(item)
+            break
+        flight.slots = slots = [item]
+        try:
+            for flight.runner, call, processor, slot, pick in steps:
+                result = await call(processor, (slots[slot],) if pick is None else pick(slots))
+                if type(result) is To:
+                    break
+                slots.append(result)
+            else:
+                if flight.whole:
+                    for slot, push in leaves:
+                        push(slots[slot])
+                    if clock() < scheduler.deadline:
+                        continue
+                    break
+                result = slots.pop()
+        except BaseException as error:
+            result = await flight.rescue(item, error)
+        if flight.taken:
+            return result
+        flight.divert(result)
+        break
+    return None
+
+
+async def _call_mesh(flight: Flight, feed: Iterator[Any]) -> Outcome:
+    """The same through nodes of which some are plain functions."""
+    assert flight.mesh is not None
+    steps, leaves = flight.rest, [(slot, port.push) for slot, port in flight.mesh.leaves]
+    scheduler, clock = flight.members[0].scheduler, flight.members[0].scheduler.clock
+    for flight.begun, item in enumerate(feed, 1):
+        if flight.pulls and (type(item) is To or not flight.whole):
+            flight.hold_back(item)
+            break
+        flight.slots = slots = [item]
+        try:
+            for flight.runner, call, processor, slot, pick in steps:
+                result = call(processor, (slots[slot],) if pick is None else pick(slots))
+                if type(result) in NOT_PLAIN:
+                    if type(result) is not To:
+                        result = await result
+                    if type(result) is To:
+                        break
+                slots.append(result)
+            else:
+                if flight.whole:
+                    for slot, push in leaves:
+                        push(slots[slot])
+                    if clock() < scheduler.deadline:
+                        continue
+                    break
+                result = slots.pop()
+        except BaseException as error:
+            result = await flight.rescue(item, error)
+        if flight.taken:
+            return result
+        flight.divert(result)
+        break
     return None

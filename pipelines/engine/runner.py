@@ -12,7 +12,7 @@ from typing import Any
 
 from ..channels.base import Inbox
 from ..channels.entries import Tomb
-from ..channels.join import SingleInbox
+from ..channels.join import SingleInbox, ZipInbox
 from ..errors import AlignmentError
 from ..events import NodeEnded, NodeStarted
 from ..graph.model import CallKind, Node
@@ -21,7 +21,8 @@ from ..statistics import BLOCKED, WAITING
 from .attempts import Attempts
 from .batching import BatchInbox
 from .crew import Crew
-from .flight import TIMED_EVERY, Flight, stretch_behind
+from .flight import STRETCH_SECONDS, TIMED_EVERY, Flight, stretch_behind
+from .mesh import mesh_behind
 from .outbox import Outbox
 from .run import Run, call_once
 
@@ -38,6 +39,7 @@ class Runner:
         ended: Input has ended and everything was sent.
         awaits: Whether each call gives something to be awaited, as far as is known.
         flyable: Its items need no more than a quick loop, and nothing of it is in flight.
+        is_single: It has one upstream, and takes single items.
         due: When it has to be timed alone again.
     """
 
@@ -45,6 +47,7 @@ class Runner:
         "_attempts",
         "_crew",
         "_flies",
+        "_joins",
         "_ready",
         "awaits",
         "begun",
@@ -54,6 +57,7 @@ class Runner:
         "ended",
         "flyable",
         "inbox",
+        "is_single",
         "meter",
         "name",
         "node",
@@ -88,8 +92,9 @@ class Runner:
         wake = self._on_some if node.zips else self.wake
         for channel in inbox.channels:
             channel.on_items = wake
-        if isinstance(self.inbox, SingleInbox):
-            inbox.channels[0].reader = self
+            channel.reader = self
+        self.is_single = isinstance(self.inbox, SingleInbox)
+        self._joins = isinstance(self.inbox, (SingleInbox, ZipInbox)) and outbox.route is None
         self.queued = False
         self.blocked = False
         self.ended = False
@@ -266,6 +271,10 @@ class Runner:
         """Something has changed that decides whether items may fly through this node."""
         self.flyable = self._flies and self._ready and not self.ended and (self._crew is None or self._crew.idle)
 
+    def joins_mesh(self, now: float) -> bool:
+        """Whether this node can be part of a mesh, as far as it depends on it."""
+        return self._joins and self.flyable and now < self.due and not self.outbox.waiting
+
     async def _fly(self, flight: Flight) -> None:
         """Let items fly from here, through as many nodes as possible."""
         inbox, outbox = self.inbox, self.outbox
@@ -283,9 +292,16 @@ class Runner:
         now = self.scheduler.clock()
         if inbox.noted:
             await self._fly_one(flight, members, now)
+            return
+        mesh = None
+        if members[-1].outbox.fans_out and now < self.due and now >= outbox.no_mesh_until and outbox.route is None:
+            mesh = mesh_behind(self, outbox, now, self.meter.tempo or 0.0, STRETCH_SECONDS)
+        if mesh is not None and len(mesh.members) > len(members):
+            members, room = mesh.members, mesh.room
         else:
-            feed = inbox.lend(min(count, room))
-            await flight.fly(self, members, feed, now, tuples=inbox.tuples, lent=True)
+            mesh = None
+        feed = inbox.lend(min(count, room))
+        await flight.fly(self, members, feed, now, mesh=mesh, tuples=inbox.tuples, lent=True)
 
     async def _fly_one(self, flight: Flight, members: list[Runner], now: float) -> None:
         """Let the next entry go alone: a tombstone, or an item somebody may be waiting for."""

@@ -14,12 +14,14 @@ from ..graph.model import CallKind, Node
 from ..processor import Processor
 from ..statistics import BLOCKED, BUSY, WAITING
 from ..types import To
-from .flight import Flight, stretch_behind
+from .flight import STRETCH_SECONDS, Flight, stretch_behind
 from .gate import Gate
+from .mesh import Mesh, mesh_behind
 from .outbox import Outbox
 from .outcomes import check_target
 from .output_queue import OutputQueue
 from .run import Run, call_once
+from .runner import Runner
 
 __all__ = ["Source"]
 
@@ -273,9 +275,9 @@ class Source:
             now = self._scheduler.clock()
             meter.enter(BUSY, now)
             self._hungry = False
-            members, most = stretch_behind(self.outbox.sole) if gate.free else ([], 0)
+            members, mesh, most = self._plan(now) if gate.free else ([], None, 0)
             if members:
-                await flight.fly(self, members, islice(self._iterator, most), now)
+                await flight.fly(self, members, islice(self._iterator, most), now, mesh=mesh)
                 if flight.taken:
                     return
                 over = not flight.begun
@@ -295,6 +297,16 @@ class Source:
             self.wake()
         else:
             self._rest()
+
+    def _plan(self, now: float) -> tuple[list[Runner], Mesh | None, int]:
+        """Where items can fly from here, and how many."""
+        outbox = self.outbox
+        members, most = stretch_behind(outbox.sole)
+        if now >= outbox.no_mesh_until and (members[-1].outbox if members else outbox).fans_out:
+            mesh = mesh_behind(None, outbox, now, 0.0, STRETCH_SECONDS)
+            if mesh is not None and len(mesh.members) > len(members):
+                return mesh.members, mesh, mesh.room
+        return members, None, most
 
     def _rest(self) -> None:
         """Wait for room, or for leave."""
@@ -339,8 +351,6 @@ class Source:
     def take_back(self, done: int, rest: list[Any] | None) -> None:
         """A flight from here is over: so many items have flown."""
         self.meter.sent += done
-        assert self.outbox.sole is not None
-        self.outbox.sole.passed(done)
 
     def _close_iterator(self) -> None:
         iterator, self._iterator = self._iterator, None
