@@ -278,6 +278,9 @@ class Flight:
             runner.meter.received += entered
             runner.meter.flown += entered
             runner.meter.sent += sent
+            if self.timed and entered and not self._spilled:
+                runner.meter.time(entered, self.seconds[place])
+                runner.due = self._begin + TIMED_EVERY
             if place or self.pulls:
                 for channel in runner.inbox.channels:
                     channel.passed(entered)

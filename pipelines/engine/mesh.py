@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Mesh", "MeshStep", "mesh_behind"]
 
-MOST_MEMBERS = 64
+MOST_MEMBERS = 16
 """Nodes that one item goes through at the most."""
 
 MeshStep = tuple["Runner", Callable[..., Any], Any, int, Callable[[list[Any]], Any] | None]
@@ -81,14 +81,18 @@ class Mesh:
                 port.on_items()
 
 
-def mesh_behind(head: Runner | None, outbox: Outbox, now: float, seconds: float, limit: float) -> Mesh | None:
+def mesh_behind(head: Runner | None, outbox: Outbox, seconds: float, limit: float) -> Mesh | None:
     """The mesh behind ``outbox``, its node ``head`` included if that is no source; None if there is none.
 
     Args:
-        now: The time; nodes that are due to be timed are left out.
         seconds: How long the calls before it take for one item.
         limit: How long all calls for one item may take.
     """
+    for channel in outbox.channels:
+        if channel.reader.is_single and not channel.items:
+            break
+    else:
+        return None  # whoever reads has other inputs, too: in a large graph that is so for most nodes
     members: list[Runner] = []
     steps: list[MeshStep] = []
     if head is not None:
@@ -101,7 +105,7 @@ def mesh_behind(head: Runner | None, outbox: Outbox, now: float, seconds: float,
     channels = list(outbox.channels)
     for channel in channels:  # grows while it is gone through
         runner = channel.reader
-        if channel.items or not channel.blocks or not runner.joins_mesh(now):
+        if channel.items or not channel.blocks or not runner.joins_mesh():
             continue
         found[runner] = found.get(runner, 0) + 1
         inputs = runner.inbox.channels

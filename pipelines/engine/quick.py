@@ -42,7 +42,7 @@ NOT_PLAIN = AWAITABLE | {To}
 def find_quick_loop(members: list[Runner], *, timed: bool, mesh: bool) -> QuickLoop:
     """The loop that fits a stretch of nodes; ``timed`` if it is to find out how long their calls take."""
     if timed:
-        return _time_each
+        return _call_mesh if mesh else _time_each
     for runner in members:
         if not runner.awaits:
             return _call_mesh if mesh else _call_each
@@ -226,23 +226,29 @@ async def _await_mesh(flight: Flight, feed: Iterator[Any]) -> Outcome:
 
 
 async def _call_mesh(flight: Flight, feed: Iterator[Any]) -> Outcome:
-    """The same through nodes of which some are plain functions."""
+    """The same through nodes of which some are plain functions, or are to be timed."""
     assert flight.mesh is not None
     steps, leaves = flight.rest, [(slot, port.push) for slot, port in flight.mesh.leaves]
     scheduler, clock = flight.members[0].scheduler, flight.members[0].scheduler.clock
+    timed, seconds, last = flight.timed, flight.seconds, flight.members[-1]
     for flight.begun, item in enumerate(feed, 1):
         if flight.pulls and (type(item) is To or not flight.whole):
             flight.hold_back(item)
             break
         flight.slots = slots = [item]
+        now = clock() if timed else 0.0
         try:
             for flight.runner, call, processor, slot, pick in steps:
                 result = call(processor, (slots[slot],) if pick is None else pick(slots))
-                if type(result) in NOT_PLAIN:
-                    if type(result) is not To:
-                        result = await result
-                    if type(result) is To:
-                        break
+                if type(result) in NOT_PLAIN and type(result) is not To:
+                    result = await result
+                if timed:
+                    before, now = now, clock()
+                    seconds[len(slots) - 1] += now - before
+                    if now >= scheduler.deadline and flight.runner is not last:
+                        flight.cut()
+                if type(result) is To:
+                    break
                 slots.append(result)
             else:
                 if flight.whole:

@@ -271,9 +271,9 @@ class Runner:
         """Something has changed that decides whether items may fly through this node."""
         self.flyable = self._flies and self._ready and not self.ended and (self._crew is None or self._crew.idle)
 
-    def joins_mesh(self, now: float) -> bool:
+    def joins_mesh(self) -> bool:
         """Whether this node can be part of a mesh, as far as it depends on it."""
-        return self._joins and self.flyable and now < self.due and not self.outbox.waiting
+        return self._joins and self.flyable and not self.outbox.waiting
 
     async def _fly(self, flight: Flight) -> None:
         """Let items fly from here, through as many nodes as possible."""
@@ -294,8 +294,8 @@ class Runner:
             await self._fly_one(flight, members, now)
             return
         mesh = None
-        if members[-1].outbox.fans_out and now < self.due and now >= outbox.no_mesh_until and outbox.route is None:
-            mesh = mesh_behind(self, outbox, now, self.meter.tempo or 0.0, STRETCH_SECONDS)
+        if members[-1].outbox.fans_out and now >= outbox.no_mesh_until and outbox.route is None:
+            mesh = mesh_behind(self, outbox, self.meter.tempo or 0.0, STRETCH_SECONDS)
         if mesh is not None and len(mesh.members) > len(members):
             members, room = mesh.members, mesh.room
         else:

@@ -303,7 +303,7 @@ class Source:
         outbox = self.outbox
         members, most = stretch_behind(outbox.sole)
         if now >= outbox.no_mesh_until and (members[-1].outbox if members else outbox).fans_out:
-            mesh = mesh_behind(None, outbox, now, 0.0, STRETCH_SECONDS)
+            mesh = mesh_behind(None, outbox, 0.0, STRETCH_SECONDS)
             if mesh is not None and len(mesh.members) > len(members):
                 return mesh.members, mesh, mesh.room
         return members, None, most
