@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 __all__ = ["only_new_objects"]
 
+MANY = 10_000
+"""New objects that the collector had better look at once at the end of the block."""
+
 
 @contextmanager
 def only_new_objects() -> Iterator[None]:
@@ -25,3 +28,5 @@ def only_new_objects() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+        if gc.get_count()[0] > MANY:
+            gc.collect(0)  # it would come with the next object, in somebody's turn of the event loop

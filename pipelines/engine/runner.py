@@ -272,8 +272,8 @@ class Runner:
         self.flyable = self._flies and self._ready and not self.ended and (self._crew is None or self._crew.idle)
 
     def joins_mesh(self) -> bool:
-        """Whether this node can be part of a mesh, as far as it depends on it."""
-        return self._joins and self.flyable and not self.outbox.waiting
+        """Whether this node can be part of a mesh, as far as it depends on it; not before it was timed once."""
+        return self._joins and self.flyable and self.meter.tempo is not None and not self.outbox.waiting
 
     async def _fly(self, flight: Flight) -> None:
         """Let items fly from here, through as many nodes as possible."""
