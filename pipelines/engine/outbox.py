@@ -177,13 +177,13 @@ class Outbox:
         waiting, room, sent = self.waiting, self.room(), False
         while waiting and (room > 0 or self._needs_no_room(waiting[0][0])):
             outcome, tickets = waiting.popleft()
-            if tickets or type(outcome) in SPECIAL:
+            if tickets or self.route is not None or type(outcome) in SPECIAL:
                 self.dispatch(outcome, tickets)
                 room = self.room()
             else:
                 self.meter.sent += 1
                 self.append(outcome)
-                room -= 1
+                room -= 1  # no more than that of the fullest port
             sent = True
         if sent:
             self.announce()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,29 @@ def test_p1_p2_p3_p4_p5_random_graphs(case: Case) -> None:
 def test_p1_p2_p3_p4_p5_random_graphs_under_any_schedule(case: Case, seed: int) -> None:
     world = World(case)
     check(world, run_world(world, lambda: FuzzLoop(seed)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pipelines.engine.flight.TIMED_EVERY": 0.0},
+        {"pipelines.engine.flight.STRETCH_SECONDS": -1.0},
+        {"pipelines.engine.mesh.MOST_MEMBERS": 2, "pipelines.engine.flight.WORTH_A_MESH": 0},
+        {"pipelines.engine.crew.ENOUGH": 1},
+    ],
+    ids=lambda changes: next(iter(changes)).rpartition(".")[2],
+)
+@examples(60)
+@given(cases(), st.integers(0, 1 << 30))
+def test_p1_p2_p3_p4_p5_random_graphs_however_the_engine_is_tuned(
+    changes: dict[str, float], case: Case, seed: int
+) -> None:
+    """Each node timed on every flight; none flying with another; small meshes, always tried; impatient crews."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in changes.items():
+            patch.setattr(name, value)
+        world = World(case)
+        check(world, run_world(world, lambda: FuzzLoop(seed)))
 
 
 @examples(15)

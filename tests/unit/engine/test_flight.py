@@ -418,3 +418,111 @@ async def test_p1_a_put_behind_a_spurious_visit_of_its_reader_is_seen():
     plumber.close("one")
     plumber.close("two")
     assert (await running).outputs["z"] == [(1, 3), (2, 4)]
+
+
+DIAMOND = ["l", "r", "z", "out"]
+
+
+def diamond(place: str, coro: Any, *, source: Any = None, **properties: Any) -> dict[str, Any]:
+    """Two branches that are zipped, and a node behind; all pass on what they get, but for one."""
+    nodes = {name: node(same) for name in DIAMOND}
+    nodes["z"] = node(lambda self, q_elt: q_elt[0] if q_elt[0] is q_elt[1] else q_elt)
+    nodes[place] = node(coro, **properties)
+    edges = {"inp": ["l", "r"], "l": ["z"], "r": ["z"], "z": ["out"]}
+    return graph(edges, inp=numbers() if source is None else source, **nodes)
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("kind", [strange, plain], ids=["async", "plain"])
+@pytest.mark.parametrize("place", DIAMOND)
+class TestMesh:
+    """Branches and zips are passed at once, too; whatever happens in one branch, no pair is wrong."""
+
+    async def run(self, given: dict[str, Any], *, lost: bool) -> Any:
+        report = await Plumber(given).run(collect=["out"])
+        assert report.outputs["out"] == [number for number in range(10) if number != MIDDLE or not lost]
+        assert all(edge.queued == 0 for edge in report.statistics.edges)
+        for each in report.statistics.nodes[1:]:
+            assert each.received == each.sent + each.skipped + each.failed, each.name
+        return report
+
+    def counts(self, report: Any, place: str) -> list[int]:
+        """How many of ten items each node has received when one of them was lost at ``place``."""
+        found = [report.statistics.node(name).received for name in DIAMOND]
+        last = DIAMOND.index(place)
+        assert found == [10 if name in "lr" or number <= last else 9 for number, name in enumerate(DIAMOND)]
+        return found
+
+    async def test_p3_it_is_skipped(self, place, kind):
+        report = await self.run(diamond(place, kind(lambda processor: SKIP)), lost=True)
+        self.counts(report, place)
+        assert report.statistics.node(place).skipped == 1
+
+    async def test_p3_it_fails_and_is_given_up(self, place, kind):
+        report = await self.run(diamond(place, kind(fail), on_error="skip"), lost=True)
+        self.counts(report, place)
+        assert [(failed.node, failed.attempts) for failed in report.failures] == [(place, 1)]
+
+    async def test_p6_it_fails_and_so_does_the_run(self, place, kind):
+        with pytest.raises(NodeError) as caught:
+            await Plumber(diamond(place, kind(fail))).run()
+        assert caught.value.node == place
+        assert caught.value.item == (MIDDLE if place != "z" else (MIDDLE, MIDDLE))
+
+    async def test_p3_it_is_tried_again(self, place, kind):
+        tries = iter([fail, fail, lambda processor: MIDDLE])
+        retry = {"attempts": 3, "backoff": 0, "jitter": False}
+        report = await self.run(diamond(place, kind(lambda p: next(tries)(p)), retry=retry), lost=False)
+        assert report.statistics.node(place).retried == 2
+
+    @pytest.mark.parametrize("wait", [sleep, yield_to_the_loop])
+    async def test_p3_it_waits(self, place, kind, wait):
+        report = await self.run(diamond(place, kind(wait)), lost=False)
+        assert report.elapsed == (1.0 if wait is sleep else 0.0)
+
+    async def test_p9_it_pauses_another_node(self, place, kind):
+        paused = DIAMOND[(DIAMOND.index(place) + 1) % 4]
+        plumber: Plumber
+
+        def pause(processor: Any) -> int:
+            plumber.pause(paused)
+            return MIDDLE
+
+        plumber = Plumber(diamond(place, kind(pause)))
+        running = asyncio.create_task(plumber.run(collect=["out"]))
+        await asyncio.sleep(1)
+        found = plumber.statistics().node(paused)
+        behind = DIAMOND.index(paused) > DIAMOND.index(place)
+        assert (found.state, found.received) == ("paused", MIDDLE if behind else MIDDLE + 1)
+        plumber.resume(paused)
+        assert (await running).outputs["out"] == list(range(10))
+
+    async def test_p1_somebody_else_reads_a_branch(self, place, kind):
+        given = diamond(place, kind(lambda processor: SKIP))
+        given["nodes"]["also"] = node(same)
+        given["graph"]["r"] = ["z", "also"]
+        report = await Plumber(given).run(collect=["out", "also"])
+        assert report.outputs["out"] == [number for number in range(10) if number != MIDDLE]
+        assert report.outputs["also"] == [number for number in range(10) if number != MIDDLE or place != "r"]
+
+    async def test_p1_it_comes_from_a_node_not_a_source(self, place, kind):
+        given = diamond(place, kind(lambda processor: SKIP))
+        given["nodes"]["first"], given["nodes"]["second"] = node(numbers()), node(numbers())
+        given["nodes"]["inp"] = node(pair)
+        given["nodes"]["l"], right = given["nodes"]["l"], given["nodes"]["r"]
+        given["nodes"]["head"] = node(lambda self, q_elt: q_elt[0][1])
+        given["nodes"]["r"] = right
+        given["graph"] |= {"first": ["inp"], "second": ["inp"], "inp": ["head"], "head": ["l", "r"]}
+        report = await Plumber(given).run(collect=["out"])
+        assert report.outputs["out"] == [number for number in range(10) if number != MIDDLE]
+
+
+@pytest.mark.virtual_time
+async def test_a_diamond_is_passed_at_once():
+    calls: list[tuple[str, Any]] = []
+    given = diamond("l", noting(calls))
+    given["nodes"]["r"]["coro"] = noting(calls)
+    given["nodes"]["out"]["coro"] = noting(calls)
+    await Plumber(given).run()
+    assert went_through(calls)
+    assert [name for name, _ in calls[:3]] == ["l", "r", "out"]

@@ -53,6 +53,13 @@ class TestOrder:
         box.close(places[0], "a", ())
         assert (inside(port(box, "a")), box.held) == (["a", "b", "c"], 0)
 
+    def test_p6_room_for_failed_items_is_not_used_up_by_others(self):
+        box = outbox({}, route=1)
+        places = [box.open() for _ in range(5)]
+        for place in reversed(places):
+            box.close(place, place, ())
+        assert box.held == 0
+
     def test_unordered_they_leave_as_they_come(self):
         box = outbox(ordered=False)
         places = [box.open() for _ in range(3)]
