@@ -14,8 +14,8 @@ from functools import partial
 from typing import Literal
 
 from ..channels.base import UNBOUNDED
-from ..errors import AbortedError, LimitError, NodeError, StalledError, StoppedError
-from ..events import Hook, RunEnded, RunStarted, Stalled
+from ..errors import AbortedError, LimitError, NodeError, StoppedError
+from ..events import Hook, RunEnded, RunStarted
 from ..executors.base import Executor
 from ..executors.thread import ThreadExecutor
 from ..graph import Graph
@@ -27,15 +27,13 @@ from .runner import Runner
 from .scheduler import Scheduler
 from .snapshot import edge_statistics, node_statistics, waits
 from .source import Source
+from .stalls import StallWatch
 from .submission import Submission
 from .taps import Collected, StreamPort
 
 __all__ = ["Execution"]
 
 logger = logging.getLogger(__name__)
-
-STALL_AFTER = 30.0
-"""Seconds without any movement, with items inside, until a `Stalled` event is told."""
 
 MOST_THREADS = 64
 """Threads that the nodes of one run share."""
@@ -53,6 +51,7 @@ class Execution:
         workers: What works for each node, by name, upstreams first.
         done: Resolves to the report when nothing of the run is alive any more.
         collected: The results of sinks that are kept for the report.
+        batches: Where items wait for more of them.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Execution:
     ) -> None:
         self.assembly = assembly
         self.loop = asyncio.get_running_loop()
-        self.scheduler = Scheduler(self.loop, self._on_end, self._on_idle)
+        self.scheduler = Scheduler(self.loop, self._on_end, lambda: self._stalls.on_idle())
         self.scheduler.context.run(_inside.set, (*_inside.get(), self))
         self.run = Run(name, self.scheduler, hooks, max_items)
         self.executors = _executors(assembly.graph)
@@ -80,12 +79,12 @@ class Execution:
         self._closing: asyncio.Task[None] | None = None
         self._submissions: set[Submission] = set()
         self._hurrying = False  # asked to be called when the graph comes to rest
-        self._batches = [w.inbox for w in self._runners() if isinstance(w.inbox, BatchInbox)]
+        self.batches = [w.inbox for w in self.runners() if isinstance(w.inbox, BatchInbox)]
         self._started_at: float | None = None
         self._elapsed: float | None = None
         self._error: BaseException | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._moved = -1
+        self._stalls = StallWatch(self)
 
     # Start and end.
 
@@ -220,6 +219,7 @@ class Execution:
             return
         for timer in self._timers.values():
             timer.cancel()
+        self._stalls.close()
         self._elapsed = self.elapsed
         for worker in self.workers.values():
             worker.shut()
@@ -288,15 +288,15 @@ class Execution:
         self._ask_to_hurry()
 
     def _ask_to_hurry(self) -> None:
-        if self._batches and self._submissions and not self._hurrying:
+        if self.batches and self._submissions and not self._hurrying:
             self._hurrying = True
             self.scheduler.on_park(self._hurry_batches)
 
     def _hurry_batches(self) -> None:
         """Nobody waits for a batch to fill while nothing else is on its way to it."""
         self._hurrying = False
-        if not any(runner.in_flight for runner in self._runners()):
-            for batch in self._batches:
+        if not any(runner.in_flight for runner in self.runners()):
+            for batch in self.batches:
                 batch.hurry()
         self._ask_to_hurry()
 
@@ -354,46 +354,8 @@ class Execution:
             waits=waits(graph, workers) if still and state is None else (),
         )
 
-    # Stalls.
-
-    def _on_idle(self) -> None:
-        """The driver has nothing to do: see later whether anything has moved by then."""
-        if "stall" not in self._timers:
-            self._moved = self._movement()
-            self._timers["stall"] = self.loop.call_later(STALL_AFTER, self._look_for_stall)
-
-    def _movement(self) -> int:
-        return sum(worker.meter.received + worker.meter.sent for worker in self.workers.values())
-
-    def _look_for_stall(self) -> None:
-        del self._timers["stall"]
-        if self._movement() != self._moved or not self.scheduler.parked:
-            if self.scheduler.parked:
-                self._on_idle()
-            return
-        path = waits(self.assembly.graph, self.workers)
-        if not path:
-            return
-        # Calls in flight may just be long ones.
-        level = logging.INFO if any(runner.in_flight for runner in self._runners()) else logging.WARNING
-        logger.log(level, "run %r has not moved for %g s: %s", self.run.name, STALL_AFTER, "; ".join(path))
-        self.run.tell(Stalled, STALL_AFTER, path)
-        if self._is_dead():
-            self.scheduler.fail(StalledError(path))
-
-    def _is_dead(self) -> bool:
-        """Nothing outside can make the graph move again: no call, no source, no program, no reader."""
-        blocked = sum(
-            isinstance(worker, Source) and worker.gate.blocked and not worker.is_fed for worker in self.workers.values()
-        )
-        busy = len(self.scheduler.tasks) > 1 + blocked or bool(self.streams)
-        waiting = any(w.paused or (isinstance(w, Source) and w.is_fed and not w.ended) for w in self.workers.values())
-        timed = any(r.node.properties.rate is not None for r in self._runners()) or any(
-            batch.timed for batch in self._batches
-        )
-        return not (busy or waiting or timed)
-
-    def _runners(self) -> Iterator[Runner]:
+    def runners(self) -> Iterator[Runner]:
+        """What works for the nodes that are no sources."""
         return (worker for worker in self.workers.values() if isinstance(worker, Runner))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines import LimitError, Limits, NodeError, Plumber, Registry
-from pipelines.engine import execution as engine
+from pipelines.engine.stalls import STALL_AFTER
 from pipelines.events import RunEnded, Stalled
 from pipelines.testing import VirtualTimeLoop, feed
 from tests.unit.graphs import FED, Listener, failed, failing, graph, line, node, now, quiet, same, sleeper
@@ -565,9 +565,9 @@ class TestStall:
         plumber.pause("out")
         plumber.create_pipeline()
         with caplog.at_level(logging.WARNING, "pipelines"):
-            await asyncio.sleep(engine.STALL_AFTER * 10)
+            await asyncio.sleep(STALL_AFTER * 10)
         (event,) = told.of(Stalled)
-        assert event.seconds == engine.STALL_AFTER
+        assert event.seconds == STALL_AFTER
         assert event.path == (
             "'inp' waits for room in 'n' (2/2)",
             "'n' waits for room in 'out' (3/3)",
@@ -579,7 +579,7 @@ class TestStall:
 
     async def test_a_graph_that_moves_now_and_then_has_not_stalled(self):
         told = Listener()
-        await Plumber(line(inp=feed(range(20), delay=engine.STALL_AFTER * 0.6), out=same), hooks=[told]).run()
+        await Plumber(line(inp=feed(range(20), delay=STALL_AFTER * 0.6), out=same), hooks=[told]).run()
         assert told.of(Stalled) == []
 
     async def test_a_graph_that_is_at_work_has_not_stalled(self):
@@ -591,19 +591,19 @@ class TestStall:
             await asyncio.sleep(0)
 
         async with Plumber(line(inp=FED, out=node(out, concurrency=1)), hooks=[told]) as plumber:
-            for _ in range(int(engine.STALL_AFTER * 3)):
+            for _ in range(int(STALL_AFTER * 3)):
                 await plumber.put("inp", 1)
         assert told.of(Stalled) == []
 
     async def test_a_graph_with_nothing_inside_has_not_stalled(self):
         told = Listener()
         async with Plumber(line(inp=FED, out=same), hooks=[told]):
-            await asyncio.sleep(engine.STALL_AFTER * 5)
+            await asyncio.sleep(STALL_AFTER * 5)
         assert told.of(Stalled) == []
 
     async def test_a_long_call_is_told_and_goes_on(self):
         told = Listener()
-        report = await Plumber(line(inp=feed([1]), out=sleeper(engine.STALL_AFTER * 3)), hooks=[told]).run()
+        report = await Plumber(line(inp=feed([1]), out=sleeper(STALL_AFTER * 3)), hooks=[told]).run()
         assert report.state == "completed"
         assert [event.path for event in told.of(Stalled)] == [("'out' has 1 calls in flight",)]
 
@@ -612,9 +612,9 @@ class TestStall:
         plumber = Plumber(line(inp=feed(range(4)), out=same), hooks=[told])
         plumber.pause("out")
         plumber.create_pipeline()
-        await asyncio.sleep(engine.STALL_AFTER * 2)
+        await asyncio.sleep(STALL_AFTER * 2)
         plumber.step("out")
-        await asyncio.sleep(engine.STALL_AFTER * 2)
+        await asyncio.sleep(STALL_AFTER * 2)
         assert len(told.of(Stalled)) == 2
         await plumber.abort()
 
@@ -623,7 +623,7 @@ class TestStall:
         given = graph({"a": ["z"], "b": ["z"]}, a=FED, b=FED, z=same)
         async with Plumber(given, hooks=[told]) as plumber:
             await plumber.put("a", 1)
-            await asyncio.sleep(engine.STALL_AFTER * 2)
+            await asyncio.sleep(STALL_AFTER * 2)
             await plumber.put("b", 1)
         assert [event.path for event in told.of(Stalled)] == [
             ("'z' waits for items of 'b'", "'b' waits for its next item")
