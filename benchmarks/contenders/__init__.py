@@ -54,6 +54,7 @@ CONTENDERS = OURS + PEERS
 SHAPES = {
     "chain": "nodes that are async functions, one behind the other",
     "plain": "the same with plain functions",
+    "chain_put": "the same from a source that puts its items one by one",
     "diamond": "two branches from one source, zipped again",
     "diamond_skips": "the same, where one branch drops items",
     "sleep_ordered": "many calls at once, results in the order of the items",
@@ -68,7 +69,12 @@ SHAPES = {
 }
 
 # A chain in a web server, with a slow sink, or many of them are still chains: an adapter needs to say nothing new.
-STAND_INS = {"polite": ("chain", "plain"), "memory": ("chain",), "graphs": ("chain", "plain")}
+STAND_INS = {
+    "chain_put": ("chain", "plain"),
+    "polite": ("chain", "plain"),
+    "memory": ("chain",),
+    "graphs": ("chain", "plain"),
+}
 
 
 class CannotError(Exception):

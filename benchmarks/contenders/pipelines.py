@@ -14,7 +14,8 @@ from ..jobs import BUFFER, Chain, Dag, Diamond, Graphs, RoundTrips, SkippingDiam
 
 ABOUT = (
     f"This library: `Plumber(dict).run()` with its defaults (up to 64 calls of a node at once, results in the order "
-    f"of the input, bounded channels, statistics on) and `queue_size` {BUFFER}. Sleeping nodes have `concurrency` 500."
+    f"of the input, bounded channels, statistics on) and `queue_size` {BUFFER}. Sources are functions that return an "
+    "iterable, but where a work is about putting. Sleeping nodes have `concurrency` 500."
 )
 DISTRIBUTION: str | None = None
 VERSION = pipelines.__version__
@@ -48,6 +49,16 @@ def _chain_of(job: Chain) -> dict[str, Any]:
 async def chain(job: Chain) -> None:
     """A source and async functions, one behind the other."""
     await Plumber(_chain_of(job), defaults=DEFAULTS).run()
+
+
+async def chain_put(job: Chain) -> None:
+    """The same, from a source that puts."""
+
+    async def source(self: Any, output_q: Any) -> None:
+        for x in range(job.items):
+            await output_q.put(x)
+
+    await Plumber(_line([source, *[job.node.coro] * (job.depth - 1), job.sink.coro]), defaults=DEFAULTS).run()
 
 
 async def plain(job: Chain) -> None:

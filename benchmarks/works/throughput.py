@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..bodies import ADD_ONE, SAME, Body
 from ..jobs import Chain, Diamond, SkippingDiamond
 from ..meter import Reading
@@ -49,6 +51,7 @@ WORKS = (
     _chain("chain1", 1, 400_000),
     _chain("chain5", 5, 200_000),
     _chain("chain20", 20, 50_000),
+    replace(_chain("chain5_put", 5, 200_000), shape="chain_put", contenders=("queues", "pipelines")),
     _chain("plain5", 5, 200_000, plain=True),
     Work(
         "diamond",
