@@ -179,6 +179,7 @@ class Crew:
             self._meter.enter(BUSY, self._scheduler.clock())
             self._attempts.watch(flight.task)
         self.helpers += 1
+        self._credit = 0  # flights have used the room that it was given for
         self.width = max(1, self.width)
         self._runner.review()
         self._runner.wake()

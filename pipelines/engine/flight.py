@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..channels.base import UNBOUNDED
+from ..channels.base import UNBOUNDED, Port
 from ..channels.entries import Ticket
 from ..channels.memory import MemoryChannel
 from ..errors import NodeError
@@ -58,9 +58,11 @@ def stretch_behind(channel: MemoryChannel | None, seconds: float = 0.0) -> tuple
         seconds += runner.meter.tempo or 0.0
         if outbox.waiting or seconds > STRETCH_SECONDS:
             break
-        members.append(runner)
         if outbox.route is not None:
-            most = min(most, outbox.route.room())
+            if (spare := outbox.route.room()) <= 0:
+                break
+            most = min(most, spare)
+        members.append(runner)
         channel = outbox.sole
     while members and (room := members[-1].outbox.room()) <= 0:
         members.pop()
@@ -98,6 +100,7 @@ class Flight:
         "_begin",
         "_feed",
         "_lent",
+        "_ports",
         "_spilled",
         "_stopped",
         "append",
@@ -147,6 +150,7 @@ class Flight:
         self._lent = False
         self._stopped: dict[Runner, int] = {}
         self._batch: list[Any] = []
+        self._ports: tuple[Port, ...] = ()
 
     async def fly(
         self,
@@ -218,6 +222,7 @@ class Flight:
             self.append = self._deliver
         elif outbox.fans_out:
             self.append = self._batch.append  # and into each channel all at once
+            self._ports = outbox.ports
         else:
             self.append = outbox.append if outbox.listened else None
         self.whole = True
@@ -294,13 +299,16 @@ class Flight:
             self.mesh.spill(self.runner, self.slots)
 
     def _send_batch(self) -> None:
+        # To those who were there when it was made: somebody may have come since.
         if self._batch:
-            self.members[-1].outbox.extend(self._batch)
+            for port in self._ports:
+                port.extend(self._batch)
             self._batch.clear()
 
     def _crash(self, error: BaseException) -> None:
         """The run fails."""
-        assert self.runner is not None
+        if self.runner is None:  # with the very first item that was asked for
+            self.runner = self.members[0]
         if self.taken:
             self.runner.crew.in_flight -= 1
         else:
@@ -335,7 +343,9 @@ class Flight:
         runner = self.runner
         assert runner is not None
         if type(outcome) is To:
+            self.fault = runner
             check_target(outcome, runner.node)
+            self.fault = None
         self._stopped[runner] = self._stopped.get(runner, 0) + 1
         self._spill()
         self._send_batch()

@@ -116,7 +116,8 @@ class Outbox:
         self._readers: list[Callable[[], None]] | None = None
 
     @property
-    def _ports(self) -> tuple[Port, ...]:
+    def ports(self) -> tuple[Port, ...]:
+        """All that every item is pushed into."""
         return (*self.channels, *self.taps)
 
     @property
@@ -261,20 +262,20 @@ class Outbox:
 
     def extend(self, items: list[Any]) -> None:
         """Push many plain items into all ports and taps; there must be room."""
-        for port in self._ports:
+        for port in self.ports:
             port.extend(items)
 
     def announce(self) -> None:
         """Tell all readers that something was sent."""
         if self._readers is None:  # made late: readers register after their writers were made
-            ports = self._ports if self.route is None else (*self._ports, self.route)
+            ports = self.ports if self.route is None else (*self.ports, self.route)
             self._readers = [port.on_items for port in ports]
         for on_items in self._readers:
             on_items()
 
     def end(self) -> None:
         """Nothing more will come: close every port."""
-        for port in self._ports:
+        for port in self.ports:
             port.close()
         if self.route is not None:
             self.route.close()

@@ -149,6 +149,7 @@ class Source:
         """Nothing more may be put; whoever waits in `put` gets a `ClosedError`."""
         if not self.gate.closed:
             self.gate.close()
+            self._scheduler.cut_turn()
             if self._task is None and self._scheduler.started:
                 self._end()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -526,3 +527,123 @@ async def test_a_diamond_is_passed_at_once():
     await Plumber(given).run()
     assert went_through(calls)
     assert [name for name, _ in calls[:3]] == ["l", "r", "out"]
+
+
+def odd_fails(processor: Any, q_elt: tuple[int]) -> int:
+    if q_elt[0] % 2:
+        raise ValueError
+    return q_elt[0]
+
+
+async def item_of(processor: Any, q_elt: tuple[Any]) -> Any:
+    await asyncio.sleep(1)
+    return q_elt[0].item
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("between", [True, False], ids=["behind a node", "behind the source"])
+async def test_p1_p6_where_failed_items_find_no_room_nothing_flies(between):
+    dead = node(item_of, queue_size=1, concurrency=1)
+    edges = {"inp": ["a"], "a": ["m"], "m": ["out"]} if between else {"inp": ["m"], "m": ["out"]}
+    nodes = {"inp": numbers(20), "m": node(odd_fails, on_error={"route": "dead"}), "out": same, "dead": dead}
+    report = await Plumber(graph(edges, **nodes, **({"a": same} if between else {}))).run(collect=["out", "dead"])
+    assert report.outputs == {"out": list(range(0, 20, 2)), "dead": list(range(1, 20, 2))}
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("behind", [1, 3])
+async def test_p6_the_first_pull_fails_with_its_own_error(behind):
+    def source(self: Any) -> Iterator[int]:
+        raise KeyError("x")
+        yield
+
+    with pytest.raises(NodeError) as caught:
+        await Plumber(line(inp=source, **dict.fromkeys(PLACES[:behind], same))).run()
+    assert (caught.value.node, type(caught.value.__cause__)) == ("inp", KeyError)
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("shape", ["line", "mesh"])
+async def test_p6_what_is_sent_nowhere_is_not_counted_as_sent(shape):
+    wrong = lambda self, q_elt: To("nope", 1)  # noqa: E731
+    given = line(inp=numbers(1), a=same, b=wrong, c=same, d=same)
+    if shape == "mesh":
+        given["nodes"]["e"] = node(same)
+        given["graph"]["d"] = ["e"]
+        given["graph"]["a"] = ["b", "e"]
+        given["nodes"]["e"]["coro"] = pair
+    plumber = Plumber(given)
+    with pytest.raises(NodeError, match="no such downstream node"):
+        await plumber.run()
+    assert plumber.report is not None
+    counts = {each.name: (each.received, each.sent) for each in plumber.report.statistics.nodes[1:]}
+    assert counts == {"a": (1, 1), "b": (1, 0), "c": (0, 0), "d": (0, 0)} | ({"e": (0, 0)} if shape == "mesh" else {})
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("made_by", [list, iter])
+async def test_p9_a_stop_from_inside_ends_the_pulling_at_once(made_by):
+    seen: list[int] = []
+    plumber: Plumber
+
+    async def coro(self: Any, q_elt: tuple[int]) -> None:
+        seen.append(q_elt[0])
+        if q_elt[0] == MIDDLE:
+            await plumber.stop()
+
+    plumber = Plumber(line(inp=lambda self: made_by(range(1000)), n=coro))
+    report = await plumber.run()
+    assert report.state == "stopped"
+    assert report.statistics.node("inp").sent == len(seen) == MIDDLE + 1
+
+
+@pytest.mark.virtual_time
+async def test_a_stream_attached_on_the_way_gets_nothing_that_was_made_before():
+    plumber: Plumber
+    late: list[Any] = []
+
+    async def coro(self: Any, q_elt: tuple[int]) -> int:
+        if q_elt[0] == MIDDLE:
+            late.append(plumber.stream("n"))
+        return q_elt[0]
+
+    plumber = Plumber(line(inp=numbers(), n=coro))
+    early = plumber.stream("n")
+    report = await plumber.run(collect=["n"])
+    assert report.outputs["n"] == [each async for each in early] == list(range(10))
+    assert [each async for each in late[0]] == list(range(MIDDLE, 10))
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_p4_what_was_granted_long_ago_is_not_spent(concurrency, seed):
+    drawn = random.Random(seed)
+    rare = drawn.choice([0.01, 0.03, 0.1, 0.3])
+    worst: list[int] = []
+    plumber: Plumber
+
+    async def often_straight(self: Any, q_elt: tuple[int]) -> int:
+        now = plumber.statistics()
+        found, edge = now.node("a"), now.edge("a", "b")
+        worst.append(found.held + found.in_flight + edge.queued - edge.capacity)
+        if drawn.random() < rare:
+            await asyncio.sleep(0)
+        return q_elt[0]
+
+    async def slow(self: Any, q_elt: tuple[int]) -> int:
+        await asyncio.sleep(1 if drawn.random() < 0.2 else 0)
+        return q_elt[0]
+
+    async def source(self: Any, output_q: Any) -> None:
+        for number in range(500):
+            await output_q.put(number)
+            if drawn.random() < 0.02:
+                await asyncio.sleep(drawn.choice([0, 1, 30]))
+
+    queue_size = (8, 64)[seed % 2]
+    a, b = node(often_straight, concurrency=concurrency), node(slow, concurrency=1, queue_size=queue_size)
+    plumber = Plumber(line(inp=source, a=a, b=b))
+    report = await plumber.run(collect=["b"])
+    assert report.outputs["b"] == list(range(500))
+    assert max(worst) <= (1 if concurrency == 1 else 2 * concurrency)
