@@ -196,6 +196,7 @@ class Flight:
             return
         done = self.land()
         self.runner = None
+        self.slots = []
         now = members[0].scheduler.clock()
         if not self.timed and now - begin > STRETCH_SECONDS * done:
             for runner in members:
@@ -216,6 +217,7 @@ class Flight:
             self.rest = [(runner, runner.call, runner.processor) for runner in members[1:]]
         else:
             self.rest = list(self.mesh.steps)
+            self.slots = [None] * (1 + len(members))
         self._spilled = False
         outbox = members[-1].outbox
         if tickets:

@@ -23,8 +23,11 @@ __all__ = ["Mesh", "MeshStep", "mesh_behind"]
 MOST_MEMBERS = 16
 """Nodes that one item goes through at the most."""
 
-MeshStep = tuple["Runner", Callable[..., Any], Any, int, Callable[[list[Any]], Any] | None]
-"""A node, its function, its processor, the slot of its input; or what picks all its inputs out of the slots."""
+USES = 64
+"""Flights through one mesh until it is made anew."""
+
+MeshStep = tuple["Runner", Callable[..., Any], Any, int, Callable[[list[Any]], Any] | None, int]
+"""A node, its function and its processor; the slot of its input, or what picks several out; the slot of its result."""
 
 
 class Mesh:
@@ -37,10 +40,13 @@ class Mesh:
         room: How many items the leaves can take.
     """
 
-    __slots__ = ("_outboxes", "_places", "leaves", "members", "room", "steps")
+    __slots__ = ("_behind", "_inner", "_left", "_outboxes", "_places", "_taps", "leaves", "members", "room", "steps")
 
-    def __init__(self, members: list[Runner], steps: list[MeshStep], outboxes: list[tuple[int, Outbox]]) -> None:
+    def __init__(
+        self, members: list[Runner], steps: list[MeshStep], outboxes: list[tuple[int, Outbox]], *, headed: bool
+    ) -> None:
         self.members = members
+        self._behind = members[headed:]
         self.steps = steps
         self._outboxes = outboxes
         self._places = {runner: place for place, runner in enumerate(members)}
@@ -48,7 +54,29 @@ class Mesh:
         for slot, outbox in outboxes:
             self.leaves += [(slot, channel) for channel in outbox.channels if channel.reader not in self._places]
             self.leaves += [(slot, tap) for tap in outbox.taps]
-        self.room = min([port.room() for _, port in self.leaves], default=UNBOUNDED)
+        self._taps = [outbox.taps for _, outbox in outboxes]
+        self._inner = [channel for runner in self._behind for channel in runner.inbox.channels]
+        self._left = USES
+        self.room = self._measured()
+
+    def _measured(self) -> int:
+        return min([port.room() for _, port in self.leaves], default=UNBOUNDED)
+
+    def fits(self, seconds: float, limit: float) -> bool:
+        """Whether it can be used once more; it is made anew now and then, as it might grow."""
+        self._left -= 1
+        for runner in self._behind:
+            if not runner.joins_mesh():
+                return False
+            seconds += runner.meter.tempo or 0.0
+        for channel in self._inner:
+            if channel.items:
+                return False
+        for (_, outbox), taps in zip(self._outboxes, self._taps, strict=True):
+            if outbox.taps is not taps:
+                return False
+        self.room = self._measured()
+        return self.room > 0 and seconds <= limit and self._left > 0
 
     def place(self, runner: Runner) -> int:
         """The number of a member."""
@@ -56,7 +84,7 @@ class Mesh:
 
     def q_elt(self, runner: Runner, slots: list[Any]) -> Any:
         """What ``runner`` is called with."""
-        _, _, _, slot, pick = self.steps[self._places[runner]]
+        _, _, _, slot, pick, _ = self.steps[self._places[runner]]
         return (slots[slot],) if pick is None else pick(slots)
 
     def spill(self, runner: Runner, slots: list[Any]) -> None:
@@ -88,6 +116,9 @@ def mesh_behind(head: Runner | None, outbox: Outbox, seconds: float, limit: floa
         seconds: How long the calls before it take for one item.
         limit: How long all calls for one item may take.
     """
+    if outbox.mesh is not None and outbox.mesh.fits(seconds, limit):
+        return outbox.mesh
+    outbox.mesh = None
     for channel in outbox.channels:
         if channel.reader.is_single and not channel.items:
             break
@@ -98,7 +129,7 @@ def mesh_behind(head: Runner | None, outbox: Outbox, seconds: float, limit: floa
     if head is not None:
         members.append(head)
         # Tuples that a zip gives are in their slot as they are.
-        steps.append((head, head.call, head.processor, 0, itemgetter(0) if head.inbox.tuples else None))
+        steps.append((head, head.call, head.processor, 0, itemgetter(0) if head.inbox.tuples else None, 1))
     outboxes = [(len(members), outbox)]
     slots: dict[MemoryChannel, int] = dict.fromkeys(outbox.channels, len(members))
     found: dict[Runner, int] = {}
@@ -115,10 +146,11 @@ def mesh_behind(head: Runner | None, outbox: Outbox, seconds: float, limit: floa
         if seconds > limit or len(members) == MOST_MEMBERS:
             break
         pick = itemgetter(*[slots[each] for each in inputs]) if len(inputs) > 1 else None
-        steps.append((runner, runner.call, runner.processor, slots[channel], pick))
         members.append(runner)
+        steps.append((runner, runner.call, runner.processor, slots[channel], pick, len(members)))
         outboxes.append((len(members), runner.outbox))
         slots |= dict.fromkeys(runner.outbox.channels, len(members))
         channels += runner.outbox.channels
-    mesh = Mesh(members, steps, outboxes)
-    return mesh if len(members) > 1 and mesh.room > 0 else None
+    mesh = Mesh(members, steps, outboxes, headed=head is not None)
+    outbox.mesh = mesh if len(members) > 1 and mesh.room > 0 else None
+    return outbox.mesh

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..channels.base import UNBOUNDED, Port
 from ..channels.entries import Ticket, Tomb
@@ -19,6 +19,9 @@ from ..errors import NodeError
 from ..statistics import Meter
 from ..types import SKIP, FailedItem, To
 from .outcomes import NOTHING, GivenUp, Outcome
+
+if TYPE_CHECKING:
+    from .mesh import Mesh
 
 __all__ = ["Outbox"]
 
@@ -38,6 +41,7 @@ class Outbox:
             call it directly.
         room: Says how many outcomes all ports can take now.
         sole: The only channel that items go into, if there is just one and it never drops any.
+        mesh: What items flew through the last time.
         no_mesh_until: Until when items behind it had better lie down in their channels.
         fans_out: Whether every item goes to several.
         listened: Whether anybody takes what it sends.
@@ -56,6 +60,7 @@ class Outbox:
         "channels",
         "fans_out",
         "listened",
+        "mesh",
         "meter",
         "name",
         "no_mesh_until",
@@ -86,6 +91,7 @@ class Outbox:
         self.sole: MemoryChannel | None
         self.buries = any([channel.aligned for channel in channels])
         self.ordered = ordered
+        self.mesh: Mesh | None = None
         self.no_mesh_until = 0.0
         self._next = 0
         self._head = 0

@@ -196,18 +196,18 @@ async def _await_mesh(flight: Flight, feed: Iterator[Any]) -> Outcome:
     """The same where nodes have several readers or inputs: the results of one item stand in slots."""
     assert flight.mesh is not None
     steps, leaves = flight.rest, [(slot, port.push) for slot, port in flight.mesh.leaves]
-    scheduler, clock = flight.members[0].scheduler, flight.members[0].scheduler.clock
+    scheduler, clock, slots = flight.members[0].scheduler, flight.members[0].scheduler.clock, flight.slots
     for flight.begun, item in enumerate(feed, 1):
         if flight.pulls and (type(item) is To or not flight.whole):
             flight.hold_back(item)
             break
-        flight.slots = slots = [item]
+        slots[0] = result = item
         try:
-            for flight.runner, call, processor, slot, pick in steps:
+            for flight.runner, call, processor, slot, pick, own in steps:
                 result = await call(processor, (slots[slot],) if pick is None else pick(slots))
                 if type(result) is To:
                     break
-                slots.append(result)
+                slots[own] = result
             else:
                 if flight.whole:
                     for slot, push in leaves:
@@ -215,7 +215,6 @@ async def _await_mesh(flight: Flight, feed: Iterator[Any]) -> Outcome:
                     if clock() < scheduler.deadline:
                         continue
                     break
-                result = slots.pop()
         except BaseException as error:
             result = await flight.rescue(item, error)
         if flight.taken:
@@ -229,27 +228,27 @@ async def _call_mesh(flight: Flight, feed: Iterator[Any]) -> Outcome:
     """The same through nodes of which some are plain functions, or are to be timed."""
     assert flight.mesh is not None
     steps, leaves = flight.rest, [(slot, port.push) for slot, port in flight.mesh.leaves]
-    scheduler, clock = flight.members[0].scheduler, flight.members[0].scheduler.clock
+    scheduler, clock, slots = flight.members[0].scheduler, flight.members[0].scheduler.clock, flight.slots
     timed, seconds, last = flight.timed, flight.seconds, flight.members[-1]
     for flight.begun, item in enumerate(feed, 1):
         if flight.pulls and (type(item) is To or not flight.whole):
             flight.hold_back(item)
             break
-        flight.slots = slots = [item]
+        slots[0] = result = item
         now = clock() if timed else 0.0
         try:
-            for flight.runner, call, processor, slot, pick in steps:
+            for flight.runner, call, processor, slot, pick, own in steps:
                 result = call(processor, (slots[slot],) if pick is None else pick(slots))
                 if type(result) in NOT_PLAIN and type(result) is not To:
                     result = await result
                 if timed:
                     before, now = now, clock()
-                    seconds[len(slots) - 1] += now - before
+                    seconds[own - 1] += now - before
                     if now >= scheduler.deadline and flight.runner is not last:
                         flight.cut()
                 if type(result) is To:
                     break
-                slots.append(result)
+                slots[own] = result
             else:
                 if flight.whole:
                     for slot, push in leaves:
@@ -257,7 +256,6 @@ async def _call_mesh(flight: Flight, feed: Iterator[Any]) -> Outcome:
                     if clock() < scheduler.deadline:
                         continue
                     break
-                result = slots.pop()
         except BaseException as error:
             result = await flight.rescue(item, error)
         if flight.taken:
