@@ -45,6 +45,7 @@ class Outbox:
         no_mesh_until: Until when items behind it had better lie down in their channels.
         fans_out: Whether every item goes to several.
         listened: Whether anybody takes what it sends.
+        ports: All that every item is pushed into.
         buries: Whether a dropped item leaves a tombstone.
         waiting: Outcomes whose turn it is, but for which there is no room.
         ordered: Whether outcomes leave in the order in which their calls started.
@@ -65,6 +66,7 @@ class Outbox:
         "name",
         "no_mesh_until",
         "ordered",
+        "ports",
         "room",
         "route",
         "sole",
@@ -112,19 +114,25 @@ class Outbox:
             self._wire()
 
     def _wire(self) -> None:
-        ports: tuple[Port, ...] = (*self.channels, *self.taps)
-        only = self.channels[0] if len(ports) == len(self.channels) == 1 else None
+        self.ports: tuple[Port, ...] = (*self.channels, *self.taps) if self.taps else self.channels
+        only = self.channels[0] if len(self.ports) == len(self.channels) == 1 else None
         self.sole = only if only is not None and only.blocks else None
-        self.fans_out = len(ports) > 1
-        self.listened = bool(ports)
-        self.append = only.push if only is not None else _fan_out(ports)
-        self.room = only.room if only is not None and self.route is None else _least(ports, self.route)
+        self.fans_out = len(self.ports) > 1
+        self.listened = bool(self.ports)
+        # Where there is only one port, its own methods do.
+        self.append = self.ports[0].push if len(self.ports) == 1 else self._push_to_all
+        self.room = only.room if only is not None and self.route is None else self._least_room
         self._readers: list[Callable[[], None]] | None = None
 
-    @property
-    def ports(self) -> tuple[Port, ...]:
-        """All that every item is pushed into."""
-        return (*self.channels, *self.taps)
+    def _push_to_all(self, item: Any) -> None:
+        for port in self.ports:
+            port.push(item)
+
+    def _least_room(self) -> int:
+        rooms = [port.room() for port in self.ports]
+        if self.route is not None:
+            rooms.append(self.route.room())
+        return min(rooms, default=UNBOUNDED)
 
     @property
     def held(self) -> int:
@@ -285,35 +293,3 @@ class Outbox:
             port.close()
         if self.route is not None:
             self.route.close()
-
-
-def _fan_out(ports: Sequence[Port]) -> Callable[[Any], None]:
-    """One function that pushes an item everywhere; nowhere is C's cheapest."""
-    if not ports:
-        return deque[Any](maxlen=0).append
-    if len(ports) == 1:
-        return ports[0].push
-    pushes = [port.push for port in ports]
-
-    def push_to_all(item: Any) -> None:
-        for push in pushes:
-            push(item)
-
-    return push_to_all
-
-
-def _least(ports: Sequence[Port], route: Port | None) -> Callable[[], int]:
-    """One function that gives the least of several rooms."""
-    rooms = [port.room for port in (ports if route is None else (*ports, route))]
-    if not rooms:
-        return _unbounded
-    if len(rooms) == 1:
-        return rooms[0]
-    if len(rooms) == 2:
-        one, other = rooms
-        return lambda: min(one(), other())
-    return lambda: min([room() for room in rooms])
-
-
-def _unbounded() -> int:
-    return UNBOUNDED
