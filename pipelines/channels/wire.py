@@ -43,7 +43,8 @@ class WireError(PipelinesError, TypeError):
 
 def pack(plain: Any) -> bytes:
     """Plain lists, strings, bytes and numbers as bytes: the words that parts and Redis exchange."""
-    packed: bytes = msgpack.packb(plain)
+    # Redis's Lua knows the older msgpack, in which text and bytes are the same.
+    packed: bytes = msgpack.packb(plain, use_bin_type=False)
     return packed
 
 
