@@ -11,6 +11,7 @@ from typing import Any
 
 from .errors import StateError
 from .events import Hook
+from .executors.base import Executor
 from .graph import Graph
 from .plumber import Plumber
 from .statistics import Report
@@ -27,6 +28,7 @@ def run(
     collect: Iterable[str] = (),
     name: str | None = None,
     defaults: Mapping[str, Any] | None = None,
+    executors: Mapping[str, Executor] | None = None,
     hooks: Iterable[Hook] = (),
 ) -> Report:
     """Run a graph to its end in an event loop of its own, and report.
@@ -48,7 +50,7 @@ def run(
         pass
     else:
         raise StateError("there is a running event loop here: use 'await Plumber(...).run()'")
-    plumber = Plumber(input_d, coro_map, env_vars, name=name, defaults=defaults, hooks=hooks)
+    plumber = Plumber(input_d, coro_map, env_vars, name=name, defaults=defaults, executors=executors, hooks=hooks)
     return asyncio.run(run_with_signals(plumber, collect))
 
 

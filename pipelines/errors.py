@@ -16,11 +16,15 @@ The tree::
     │   ├── SkippedError                      its coro, or a skip policy, dropped it
     │   ├── StoppedError                      the graph was stopped before the item was through
     │   └── AbortedError                      the graph was aborted while the item was inside
+    ├── RemoteError                           an exception of a worker that could not travel as it was
+    ├── TravelError           (TypeError)     a value could not travel to a worker or back
+    ├── WorkerDiedError                       a worker process ended in the middle of a call
     └── MissingExtraError     (ImportError)   an optional dependency is not installed
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -37,12 +41,15 @@ __all__ = [
     "NodeError",
     "PipelinesError",
     "Problem",
+    "RemoteError",
     "SkippedError",
     "StalledError",
     "StateError",
     "StoppedError",
     "SubmitError",
+    "TravelError",
     "UnknownNodeError",
+    "WorkerDiedError",
 ]
 
 
@@ -217,6 +224,50 @@ class StoppedError(SubmitError):
 
 class AbortedError(SubmitError):
     """The graph was aborted while the submitted item was inside."""
+
+
+class RemoteError(PipelinesError):
+    """An exception of a worker that could not travel as it was; a note holds its traceback.
+
+    Attributes:
+        kind: Name of its class.
+        message: What it said.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        self.message = message
+        super().__init__(kind, message)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+class TravelError(PipelinesError, TypeError):
+    """A value could not travel to a worker or back, because it cannot be pickled (or unpickled)."""
+
+
+class WorkerDiedError(PipelinesError):
+    """A worker process ended in the middle of a call.
+
+    Attributes:
+        exitcode: Its exit code; negative: the number of the signal that ended it. None if nobody knows.
+    """
+
+    def __init__(self, exitcode: int | None = None) -> None:
+        self.exitcode = exitcode
+        super().__init__(exitcode)
+
+    def __str__(self) -> str:
+        code = self.exitcode
+        if code is not None and code < 0:
+            try:
+                how = f"by {signal.Signals(-code).name}"
+            except ValueError:
+                how = f"by signal {-code}"
+        else:
+            how = "for no known reason" if code is None else f"with exit code {code}"
+        return f"the worker process ended {how} in the middle of the call"
 
 
 class MissingExtraError(PipelinesError, ImportError):

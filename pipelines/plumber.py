@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property
 from itertools import count
 from typing import Any, Self
@@ -11,14 +11,17 @@ from typing import Any, Self
 from . import formats  # noqa: F401 - registers the readers and writers
 from .channels.memory import MemoryChannel
 from .engine.assembly import Assembly, Worker
+from .engine.doors import Doors
 from .engine.execution import Execution
+from .engine.placement import Placement
 from .engine.snapshot import empty_statistics
 from .engine.source import Source
-from .engine.submission import Submission, result_shapes
+from .engine.submission import Submission
 from .engine.taps import Collected, Stream, StreamPort
 from .errors import ClosedError, StateError, UnknownNodeError
 from .events import Hook
-from .graph import CallKind, Graph
+from .executors.base import Executor
+from .graph import Graph
 from .limits import Limits
 from .processor import Processor
 from .registry import Registry, default_registry
@@ -46,6 +49,8 @@ class Plumber:
         env_vars: Reachable in every coro as ``self.env_vars[...]`` and as attributes of ``self``.
         name: The run's name in events, logs and reports.
         defaults: Properties for all nodes that do not set them.
+        executors: Where nodes run that name one of them as their ``executor``; see
+            `pipelines.executors`.
         hooks: Callables that are told of every event.
 
     Raises:
@@ -60,11 +65,15 @@ class Plumber:
         *,
         name: str | None = None,
         defaults: Mapping[str, Any] | None = None,
+        executors: Mapping[str, Executor] | None = None,
         hooks: Iterable[Hook] = (),
     ) -> None:
-        self.graph = _read(input_d, coro_map, defaults)
+        given = {} if executors is None else dict(executors)
+        self.graph = _read(input_d, coro_map, defaults, given)
         self.name = name or f"run-{next(_numbers)}"
         self.env_vars: Mapping[str, Any] = {} if env_vars is None else env_vars
+        self._placement = Placement(self.graph, given, self.env_vars)
+        self._doors = Doors(self.graph)
         self._hooks = tuple(hooks)
         self._limits: Limits | None = None
         self._execution: Execution | None = None
@@ -81,6 +90,7 @@ class Plumber:
         *,
         name: str | None = None,
         defaults: Mapping[str, Any] | None = None,
+        executors: Mapping[str, Executor] | None = None,
         hooks: Iterable[Hook] = (),
     ) -> Self:
         """A plumber for a graph from somebody who is not trusted, such as a browser.
@@ -94,7 +104,8 @@ class Plumber:
                 ``data``, and the answer takes at most 50 ms.
         """
         limits = limits or Limits()
-        plumber = cls(read_untrusted(data, registry, limits, defaults=defaults), None, env_vars, name=name, hooks=hooks)
+        graph = read_untrusted(data, registry, limits, defaults=defaults, executors=executors or ())
+        plumber = cls(graph, None, env_vars, name=name, executors=executors, hooks=hooks)
         plumber._limits = limits
         return plumber
 
@@ -144,7 +155,7 @@ class Plumber:
         """
         sinks = list(collect)
         for sink in sinks:
-            self._check_sink(sink)
+            self._doors.check_sink(sink)
         execution = self._engage()
         self._check_not_started(execution)
         for sink in sinks:
@@ -245,7 +256,7 @@ class Plumber:
 
     def close(self, source: str) -> None:
         """Say that nothing more is put into ``source``; the graph ends when all has gone through."""
-        self._check_fed(source)
+        self._doors.check_fed(source)
         self._say(lambda execution: execution.fed(source).close())
 
     async def submit(self, item: Any, *, source: str | None = None, timeout: float | None = None) -> Any:
@@ -267,10 +278,10 @@ class Plumber:
             AbortedError: The graph was aborted, or failed on another item.
             ClosedError: The source was closed, or the run has ended.
         """
-        name = source if source is not None else self._only_fed()
+        name = source if source is not None else self._doors.only_fed()
         worker = self._fed(name)
         execution = self._engage()
-        submission = Submission(execution.loop.create_future(), self._shapes[name])
+        submission = Submission(execution.loop.create_future(), self._doors.shapes[name])
         async with asyncio.timeout(timeout):
             execution.submit(submission)
             try:
@@ -279,10 +290,6 @@ class Plumber:
                 submission.future.cancel()
                 raise
             return await submission.future
-
-    @cached_property
-    def _shapes(self) -> dict[str, dict[str, bool]]:
-        return {name: result_shapes(self.graph, name) for name in self._fed_names}
 
     def stream(self, sink: str) -> Stream:
         """What ``sink`` returns from now on, as it comes: an async iterator.
@@ -293,7 +300,7 @@ class Plumber:
         Raises:
             UnknownNodeError: There is no such sink.
         """
-        self._check_sink(sink)
+        self._doors.check_sink(sink)
         port = StreamPort(self.graph.nodes[sink].properties.queue_size)
         self._say(lambda execution: execution.attach(sink, port))
         return Stream(port, on_leave=lambda: self._detach(sink, port), on_taken=lambda: self._room_made(sink))
@@ -346,6 +353,7 @@ class Plumber:
                 self._hooks,
                 max_items=limits.items if limits else None,
                 max_seconds=limits.seconds if limits else None,
+                executors=self._placement.executors(),
             )
             said, self._said = self._said, []
             for do in said:
@@ -369,30 +377,18 @@ class Plumber:
 
         self._say(steer)
 
-    def _check_sink(self, name: str) -> None:
-        if name not in self.graph.sinks:
-            raise UnknownNodeError("sink", name, self.graph.sinks)
-
-    @cached_property
-    def _fed_names(self) -> tuple[str, ...]:
-        return tuple(name for name in self.graph.sources if self.graph.nodes[name].kind is CallKind.FED)
-
-    def _check_fed(self, name: str) -> None:
-        if name not in self._fed_names:
-            raise UnknownNodeError("source without coro", name, self._fed_names)
-
     def _fed(self, name: str) -> Source:
-        self._check_fed(name)
+        self._doors.check_fed(name)
         return self._engage().fed(name)
 
-    def _only_fed(self) -> str:
-        if len(self._fed_names) != 1:
-            known = ", ".join(map(repr, self._fed_names)) or "there is none"
-            raise StateError(f"submit needs source=..., one of the sources without coro: {known}")
-        return self._fed_names[0]
 
-
-def _read(input_d: GraphDict | Graph, coro_map: CoroMap | None, defaults: Mapping[str, Any] | None) -> Graph:
+def _read(
+    input_d: GraphDict | Graph,
+    coro_map: CoroMap | None,
+    defaults: Mapping[str, Any] | None,
+    executors: Collection[str],
+) -> Graph:
     if isinstance(input_d, Graph) and coro_map is None and defaults is None and input_d.is_resolved:
         return input_d
-    return Graph.parse(input_d, default_registry if coro_map is None else coro_map, defaults=defaults)
+    coros = default_registry if coro_map is None else coro_map
+    return Graph.parse(input_d, coros, defaults=defaults, executors=executors)

@@ -7,21 +7,18 @@ nothing of the engine can be shadowed by an environment variable or overwritten 
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
-from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .context import NO_ARGS, Context
 from .graph.model import Properties
 from .types import Coro
 
 __all__ = ["InputProcessor", "Processor"]
 
-NO_ARGS: MappingProxyType[str, Any] = MappingProxyType({})
 
-
-class Processor:
+class Processor(Context):
     """One node of a running graph, as its coro sees it.
 
     A coro may set attributes of its own here (an open file, a connection); it finds them again at
@@ -52,36 +49,12 @@ class Processor:
         outputs: tuple[Any, ...] = (),
         properties: Properties = Properties(),  # noqa: B008 - frozen
     ) -> None:
-        self.name = name
-        self.args = MappingProxyType(dict(args)) if args else NO_ARGS
-        self.env_vars = env_vars
+        super().__init__(name, MappingProxyType(dict(args)) if args else NO_ARGS, env_vars)
         self.properties = properties
         self.processor_coro = coro
         self.liason_queues = (inputs, outputs)
         self.input_queue: Any = None
         self.output_queue: Any = None
-        self.outcome: str | None = None
-
-    @cached_property
-    def uuid(self) -> str:
-        """A random identifier of this node in this run."""
-        return str(uuid.uuid4())
-
-    if TYPE_CHECKING:
-
-        def __setattr__(self, name: str, value: Any) -> None:
-            """Coros may keep anything here."""
-
-    def __getattr__(self, name: str) -> Any:
-        # Only called for what is not set. `env_vars` itself may be missing while unpickling.
-        env_vars = self.__dict__.get("env_vars") or {}
-        try:
-            return env_vars[name]
-        except KeyError:
-            known = ", ".join(sorted(map(str, env_vars))) or "none"
-            raise AttributeError(
-                f"{type(self).__name__} {self.__dict__.get('name')!r} has no attribute {name!r}; env_vars has: {known}"
-            ) from None
 
     def __repr__(self) -> str:
         coro = getattr(self.processor_coro, "__qualname__", self.processor_coro)

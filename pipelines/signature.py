@@ -17,7 +17,18 @@ from types import MethodType
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-__all__ = ["Arguments", "CallShape", "Kind", "call_shape", "innermost", "lift", "plain_function", "signature_of"]
+__all__ = [
+    "LIFTED",
+    "Arguments",
+    "CallShape",
+    "Kind",
+    "call_shape",
+    "innermost",
+    "is_model",
+    "lift",
+    "plain_function",
+    "signature_of",
+]
 
 Kind = Literal["coroutine", "function", "generator", "async generator"]
 """What calling a function gives; the values of `pipelines.graph.CallKind` for resolved coros."""
@@ -60,6 +71,7 @@ class CallShape:
     Attributes:
         kind: What a call gives.
         lifted: Whether it was made by `lift`; the parameters are then those of the plain function.
+        model: It is a class: an object is made of it, with the arguments, and that is called with the items.
         wraps_async: It is a plain function, but a decorator's around a coroutine function.
         positional: Names of the parameters that can be given by position, in order.
         positional_only: How many of them can only be given so.
@@ -70,6 +82,7 @@ class CallShape:
 
     kind: Kind
     lifted: bool = False
+    model: bool = False
     wraps_async: bool = False
     positional: tuple[str, ...] = ()
     positional_only: int = 0
@@ -78,6 +91,11 @@ class CallShape:
     varargs: bool = False
     varkw: bool = False
     _after: dict[int, Arguments] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all parameters that can be given by name."""
+        return (*self.positional[self.positional_only :], *self.keyword_only)
 
     @property
     def second(self) -> str | None:
@@ -148,9 +166,17 @@ def _inspected(function: Callable[..., Any]) -> CallShape:
     plain = plain_function(function)
     if plain is not function:
         return CallShape(kind=_kind(function), lifted=True, **_parameters(plain))
+    if is_model(function):
+        kind = _kind(inspect.getattr_static(function, "__call__"))  # of its objects
+        return CallShape(kind=kind, model=True, **_parameters(function))
     kind = _kind(function)
     wraps_async = kind == "function" and _kind(innermost(function)) == "coroutine"
     return CallShape(kind=kind, wraps_async=wraps_async, **_parameters(function))
+
+
+def is_model(function: Any) -> bool:
+    """Whether a coro is a class whose objects can be called: each worker makes one and keeps it."""
+    return inspect.isclass(function) and inspect.isroutine(inspect.getattr_static(function, "__call__", None))
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, Any]:

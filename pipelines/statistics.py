@@ -31,14 +31,14 @@ class Latency:
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
 
-    def add(self, seconds: float) -> None:
-        """Count one duration."""
+    def add(self, seconds: float, count: int = 1) -> None:
+        """Count one duration, or ``count`` equal ones."""
         mantissa, exponent = math.frexp(seconds if seconds > 1e-9 else 1e-9)  # 0.5 <= mantissa < 1
         bucket = exponent * _STEPS + int((mantissa - 0.5) * 2 * _STEPS)
         try:
-            self._counts[bucket] += 1
+            self._counts[bucket] += count
         except KeyError:
-            self._counts[bucket] = 1
+            self._counts[bucket] = count
 
     def quantile(self, share: float) -> float | None:
         """The duration, in seconds, that ``share`` of all do not exceed; None before the first."""
@@ -101,11 +101,11 @@ class Meter:
         self.flew = 0.0
         self.latency: Latency | None = None
 
-    def measured(self, seconds: float) -> None:
-        """One call took so long."""
+    def measured(self, seconds: float, calls: int = 1) -> None:
+        """One call took so long, or each of several."""
         if self.latency is None:
             self.latency = Latency()
-        self.latency.add(seconds)
+        self.latency.add(seconds, calls)
 
     def enter(self, state: int, now: float) -> None:
         """The node does something else from now on."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import CoroutineType
 from typing import Any, Final, Protocol
 
-__all__ = ["SKIP", "Coro", "CoroMap", "CoroResolver", "FailedItem", "GraphDict", "To"]
+__all__ = ["AWAITABLE", "SKIP", "Coro", "CoroMap", "CoroResolver", "FailedItem", "GraphDict", "To"]
 
 Coro = Callable[..., Any]
 """A user's function: coroutine function, plain function, generator or async generator function."""
+
+AWAITABLE: Final = frozenset({CoroutineType, asyncio.Future, asyncio.Task})
+"""Types of results to be awaited: also a plain function may hand on a coroutine."""
 
 GraphDict = Mapping[str, Any]
 """The dict with ``nodes`` and ``graph``."""

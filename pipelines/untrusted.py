@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn
 
 from .errors import GraphError, Problem
@@ -42,6 +42,7 @@ def read_untrusted(
     limits: Limits | None = None,
     *,
     defaults: Mapping[str, Any] | None = None,
+    executors: Collection[str] = (),
 ) -> Graph:
     """Read a graph from somebody who is not trusted.
 
@@ -53,6 +54,7 @@ def read_untrusted(
         registry: The functions that may be named. Nothing that imports or computes them is accepted.
         limits: How much the graph may ask for.
         defaults: The program's own properties for nodes that do not set them.
+        executors: Names of executors that the program gives, besides the usual ones; see `Limits.executors`.
 
     Raises:
         GraphError: With stable codes. Nothing else is raised for any ``data``.
@@ -61,8 +63,15 @@ def read_untrusted(
     limits = limits or Limits()
     table = _table(registry)
     plain = decode(data, limits)
-    inspect = _inspector(limits)
-    parts = read_graph(plain, table, defaults=defaults, strict=True, name_length=limits.name_length, inspect=inspect)
+    parts = read_graph(
+        plain,
+        table,
+        defaults=defaults,
+        strict=True,
+        name_length=limits.name_length,
+        inspect=_inspector(limits),
+        executors=executors,
+    )
     return assembled(parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from ..garbage import only_new_objects
 from ..graph import Edge, Graph, Node
 from ..processor import InputProcessor, Processor
 from ..statistics import Meter
+from .model import Model
 from .outbox import Outbox
 from .run import Run
 from .runner import Runner
@@ -75,21 +77,24 @@ class Assembly:
     def workers(self, run: Run, executors: Mapping[str, Executor]) -> dict[str, Worker]:
         """A worker for every node, wired to its channels, upstreams first."""
         with only_new_objects():
-            return {name: self._worker(self.graph.nodes[name], run, executors) for name in self.graph.order}
+            nodes, order = self.graph.nodes, self.graph.order
+            return {name: self._worker(nodes[name], run, executors, rank) for rank, name in enumerate(order)}
 
-    def _worker(self, node: Node, run: Run, executors: Mapping[str, Executor]) -> Worker:
+    def _worker(self, node: Node, run: Run, executors: Mapping[str, Executor], rank: int) -> Worker:
         processor = self.processors[node.name]
         inputs, outputs = processor.liason_queues
         route = self.routes.get(node.name) if self.routes else None
         ordered = node.properties.order == "input"
         outbox = Outbox(node.name, outputs, route, Meter(run.scheduler.clock()), ordered=ordered)
-        call = _bind(node, executors)
+        call = _bind(node)
         worker: Worker
         if node.is_source:
             worker = Source(node, processor, outbox, run, call)
             processor.output_queue = worker.queue
         else:
-            worker = Runner(node, processor, join(inputs, node.name, zips=node.zips), outbox, run, call)
+            executor = executors.get(node.properties.executor) if executors else None
+            inbox = join(inputs, node.name, zips=node.zips)
+            worker = Runner(node, processor, inbox, outbox, run, call, executor, rank)
             processor.input_queue = worker.inbox
             processor.output_queue = outbox
         on_room = worker.on_room
@@ -111,14 +116,14 @@ def _channel(graph: Graph, edge: Edge) -> MemoryChannel:
     )
 
 
-def _bind(node: Node, executors: Mapping[str, Executor]) -> Callable[..., Any]:
-    """The node's function with its arguments, on its executor."""
+def _bind(node: Node) -> Callable[..., Any]:
+    """The node's function with its arguments."""
     function = node.function
     if function is None:
         return _no_coro
-    call: Callable[..., Any] = partial(function, **node.args) if node.args else function
-    executor = executors.get(node.properties.executor)
-    return call if executor is None else partial(executor.call, call)
+    if inspect.isclass(function) and node.is_model:
+        return Model(function)
+    return partial(function, **node.args) if node.args else function
 
 
 def _no_coro(*_: Any) -> None:

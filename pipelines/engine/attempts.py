@@ -11,8 +11,8 @@ from ..events import ItemFailed
 from ..graph.model import Node, Route
 from ..processor import Processor
 from ..statistics import Meter
-from ..types import FailedItem
-from .outcomes import AWAITABLE, GivenUp, Outcome, WrongTargetError
+from ..types import AWAITABLE, FailedItem
+from .outcomes import GivenUp, Outcome, WrongTargetError
 from .run import Run
 from .timing import Watchdog
 
@@ -39,7 +39,9 @@ class Attempts:
         self._run = run
         self._resting: set[asyncio.Task[Any] | None] = set()
         limit = node.properties.timeout
-        self.watchdog = None if limit is None else Watchdog(run.scheduler.loop, limit)
+        # What runs on an executor has its time watched there.
+        here = node.properties.executor == "loop"
+        self.watchdog = None if limit is None or not here else Watchdog(run.scheduler.loop, limit)
 
     async def make(self, q_elt: tuple[Any, ...]) -> Outcome:
         """Call for one ``q_elt``, as often as it takes; raises `NodeError` if the run is to fail."""

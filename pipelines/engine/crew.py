@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..channels.base import UNBOUNDED
 from ..channels.entries import Ticket, Tomb
 from ..channels.join import SingleInbox
 from ..errors import NodeError
@@ -19,7 +18,7 @@ from ..statistics import BUSY, WAITING
 from ..types import To
 from .flight import Flight
 from .outcomes import Outcome, check_target
-from .timing import Pacer
+from .team import Team
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -31,83 +30,35 @@ ENOUGH = 16
 """After so many calls that did not suspend, with none in flight, the helpers leave the rest to the driver."""
 
 
-class Crew:
+class Crew(Team):
     """Works for one runner wherever its calls suspend, or need more than "one item in, one result out".
 
     Attributes:
-        in_flight: Calls running now.
-        helpers: Tasks that work on the node besides the driver.
         width: How many helpers to start at once; 0 while calls do not suspend. Then the helpers leave.
         turns: Of a node that yields: whose turn it is to send.
     """
 
-    __slots__ = (
-        "_attempts",
-        "_call",
-        "_channel",
-        "_concurrency",
-        "_counts",
-        "_credit",
-        "_inbox",
-        "_is_plain",
-        "_meter",
-        "_node",
-        "_outbox",
-        "_pacer",
-        "_processor",
-        "_reach",
-        "_runner",
-        "_scheduler",
-        "_steps",
-        "helpers",
-        "in_flight",
-        "turns",
-        "width",
-    )
+    __slots__ = ("_attempts", "_call", "_channel", "_is_plain", "_meter", "_processor", "turns", "width")
 
     def __init__(self, runner: Runner) -> None:
-        node, scheduler = runner.node, runner.scheduler
-        inbox, outbox, attempts = runner.inbox, runner.outbox, runner.attempts
-        rate, concurrency = node.properties.rate, node.properties.concurrency
-        self._runner = runner
-        self._node = node
-        self._inbox = inbox
-        self._outbox = outbox
+        super().__init__(runner)
+        node, inbox, attempts = runner.node, runner.inbox, runner.attempts
         self._attempts = attempts
-        self._meter = outbox.meter
-        self._scheduler = scheduler
-        self._concurrency = concurrency
-        # As long as the first result is missing, others may come early: were their number part of the
-        # concurrency, one long call would soon keep all others from starting.
-        self._reach = 2 * concurrency if outbox.ordered and concurrency > 1 else concurrency
+        self._meter = runner.meter
         self._is_plain = (
             isinstance(inbox, SingleInbox)
-            and (node.kind is CallKind.COROUTINE or node.properties.executor != "loop")
+            and node.kind is CallKind.COROUTINE
             and attempts.watchdog is None
-            and rate is None
+            and node.properties.rate is None
         )
         self._channel = inbox.channels[0]
-        self._pacer = Pacer(scheduler.loop, rate, runner.wake) if rate is not None else None
         yields = node.kind.yields
-        self.turns = Turns(node, attempts, outbox, scheduler, runner.call, runner.processor) if yields else None
+        self.turns = (
+            Turns(node, attempts, runner.outbox, runner.scheduler, runner.call, runner.processor) if yields else None
+        )
         self._call = runner.call
         self._processor = runner.processor
-        self._credit = 0  # calls that may start as long as there is input
-        self._counts = rate is not None  # every single start counts
-        self.in_flight = 0
-        self.helpers = 0
         self.width = 0
-        self._steps: int | None = None
-
-    @property
-    def steps(self) -> int | None:
-        """None while the node is not paused; else how many calls may still start."""
-        return self._steps
-
-    @steps.setter
-    def steps(self, steps: int | None) -> None:
-        self._steps = steps
-        self._counts = steps is not None or self._pacer is not None
 
     @property
     def idle(self) -> bool:
@@ -123,36 +74,17 @@ class Crew:
         """The node's run is over: no timer fires any more."""
         if self._attempts.watchdog is not None:
             self._attempts.watchdog.close()
-        if self._pacer is not None:
-            self._pacer.close()
-
-    def startable(self) -> int:
-        """How many calls may start now."""
-        count = self._inbox.available()
-        free = self._concurrency - self.in_flight
-        if count <= 0 or free <= 0 or self._scheduler.aborting:
-            return 0
-        # What is in flight or held never exceeds the concurrency and the room ahead (P4); while there is
-        # room, as many again may wait for one that is in flight.
-        room, early, waiting = self._outbox.outlook()
-        inside = self.in_flight + early + waiting - (room if room < UNBOUNDED else 0)
-        self._credit = min(self._concurrency - inside, room)
-        count = min(count, free, (self._reach if room > 0 and not waiting else self._concurrency) - inside)
-        if self.steps is not None:
-            count = min(count, self.steps)
-        if self._pacer is not None and count > 0:
-            count = min(count, self._pacer.allowed())
-        return count
+        super().close()
 
     def _may_start(self) -> bool:
         """Whether a call may start, for those who start one at once if it may."""
-        if self._credit <= 0 or self._counts:
+        if self.credit <= 0 or self.counts:
             may = self.startable() > 0
-            self._credit -= 1
+            self.credit -= 1
             return may
-        self._credit -= 1
+        self.credit -= 1
         # Results that found room then will find it now; nobody else fills the channels.
-        return self.in_flight < self._concurrency and self._inbox.available() > 0 and not self._scheduler.aborting
+        return self.in_flight < self.concurrency and self._inbox.available() > 0 and not self._scheduler.aborting
 
     async def visit(self, flight: Flight) -> None:
         """One visit of the driver."""
@@ -179,7 +111,7 @@ class Crew:
             self._meter.enter(BUSY, self._scheduler.clock())
             self._attempts.watch(flight.task)
         self.helpers += 1
-        self._credit = 0  # flights have used the room that it was given for
+        self.credit = 0  # flights have used the room that it was given for
         self.width = max(1, self.width)
         self._runner.review()
         self._runner.wake()
@@ -200,7 +132,7 @@ class Crew:
             self._scheduler.mark_next_turn(self._runner)
         if helpers <= 0:
             return
-        self.width = min(2 * self.width, self._concurrency)
+        self.width = min(2 * self.width, self.concurrency)
         self.helpers += helpers
         for _ in range(helpers):
             self._scheduler.spawn(self._help())
@@ -215,7 +147,7 @@ class Crew:
                     await scheduler.breathe(now)
                     continue
                 turn = scheduler.turn
-                if self._counts or channel.noted or not self._is_plain:
+                if self.counts or channel.noted or not self._is_plain:
                     await self._process_next(now)
                 else:
                     # The same for a node without extras and an item without tickets, written out here:

@@ -11,17 +11,17 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
+from types import MappingProxyType
 from typing import Literal
 
 from ..channels.base import UNBOUNDED
 from ..errors import AbortedError, LimitError, NodeError, StoppedError
 from ..events import Hook, RunEnded, RunStarted
 from ..executors.base import Executor
-from ..executors.thread import ThreadExecutor
-from ..graph import Graph
 from ..statistics import Report, Statistics
 from .assembly import Assembly, Worker
 from .batching import BatchInbox
+from .model import Model
 from .run import Run, call_once
 from .runner import Runner
 from .scheduler import Scheduler
@@ -35,8 +35,7 @@ __all__ = ["Execution"]
 
 logger = logging.getLogger(__name__)
 
-MOST_THREADS = 64
-"""Threads that the nodes of one run share."""
+NO_EXECUTORS: Mapping[str, Executor] = MappingProxyType({})
 
 _inside: ContextVar[tuple[Execution, ...]] = ContextVar("pipelines_inside", default=())
 """The runs that the current code is part of: a graph may run inside a coro of another."""
@@ -62,13 +61,15 @@ class Execution:
         *,
         max_items: int | None = None,
         max_seconds: float | None = None,
+        executors: Mapping[str, Executor] = NO_EXECUTORS,
     ) -> None:
         self.assembly = assembly
         self.loop = asyncio.get_running_loop()
         self.scheduler = Scheduler(self.loop, self._on_end, lambda: self._stalls.on_idle())
         self.scheduler.context.run(_inside.set, (*_inside.get(), self))
         self.run = Run(name, self.scheduler, hooks, max_items)
-        self.executors = _executors(assembly.graph)
+        self.executors = executors
+        self._acquired: list[Executor] = []
         self.workers: dict[str, Worker] = assembly.workers(self.run, self.executors)
         self.done: asyncio.Future[Report] = self.loop.create_future()
         self.collected: dict[str, Collected] = {}
@@ -101,12 +102,18 @@ class Execution:
         for worker in self.workers.values():
             worker.meter.since = now
         self.scheduler.live = sum(not worker.ended for worker in self.workers.values())
+        self._acquire_executors()
         self.run.tell(RunStarted)
         if self._max_seconds is not None:
             self._timers["limit"] = self.loop.call_later(self._max_seconds, self._overtime)
         self.scheduler.start()
         for worker in self.workers.values():
             worker.start()
+
+    def _acquire_executors(self) -> None:
+        for executor in self.executors.values():
+            executor.acquire()
+            self._acquired.append(executor)
 
     def stop(self) -> None:
         """Stop the sources; what is inside goes on to the end."""
@@ -169,8 +176,7 @@ class Execution:
             worker.shut()
         for processor in self.assembly.processors.values():
             processor.outcome = self._outcome()
-        cleanups = any(worker.node.cleanup is not None for worker in self.workers.values())
-        if cleanups or self.executors:
+        if self._acquired or any([worker.node.cleanup or worker.node.is_model for worker in self.workers.values()]):
             self._closing = self.scheduler.make_task(self._wind_up())
         else:
             self._finish(self._outcome())
@@ -178,23 +184,41 @@ class Execution:
     async def _wind_up(self) -> None:
         self._winding_up = True  # from here on a cancellation finds somebody to handle it
         try:
+            away = [runner.away for runner in self.runners() if runner.away is not None]
+            if self._outcome() in ("failed", "aborted"):
+                for team in away:
+                    team.cancel()
             for worker in self.workers.values():
-                if worker.node.cleanup is not None and worker.begun:
-                    await self._clean_up(worker)
-            for executor in self.executors.values():
-                await executor.close()
+                await self._clean_up(worker)
+            for executor in self._acquired:
+                await executor.release()
         finally:
             self._finish(self._outcome())
 
     async def _clean_up(self, worker: Worker) -> None:
-        assert worker.node.cleanup is not None
         try:
-            await call_once(worker.processor, worker.node.cleanup)
+            if isinstance(worker, Runner) and worker.executor is not None:
+                await self._clean_up_away(worker)
+            elif worker.begun:
+                await self._clean_up_here(worker)
         except NodeError as error:
             self._note_cleanup(error)
         except asyncio.CancelledError as error:
             # The loop is being shut down around the graph; the other nodes are cleaned up all the same.
             self._note_cleanup(NodeError(worker.name, cause=error))
+
+    async def _clean_up_here(self, worker: Worker) -> None:
+        try:
+            if isinstance(worker, Runner) and isinstance(worker.call, Model):
+                await call_once(worker.processor, worker.call.close)
+        finally:
+            if worker.node.cleanup is not None:
+                await call_once(worker.processor, worker.node.cleanup)
+
+    async def _clean_up_away(self, worker: Runner) -> None:
+        if worker.away is not None:
+            for error in await worker.away.finish(self._outcome()):
+                self._note_cleanup(NodeError(worker.name, cause=error))
 
     def _note_cleanup(self, error: NodeError) -> None:
         if self.error is None:
@@ -357,8 +381,3 @@ class Execution:
     def runners(self) -> Iterator[Runner]:
         """What works for the nodes that are no sources."""
         return (worker for worker in self.workers.values() if isinstance(worker, Runner))
-
-
-def _executors(graph: Graph) -> Mapping[str, Executor]:
-    wanted = [n.properties.concurrency for n in graph.nodes.values() if n.properties.executor == "thread"]
-    return {"thread": ThreadExecutor(min(MOST_THREADS, sum(wanted)))} if wanted else {}

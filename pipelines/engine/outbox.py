@@ -187,6 +187,31 @@ class Outbox:
         self.flush()
         return self.held < held
 
+    @property
+    def next_place(self) -> int:
+        """The place that the next call will have."""
+        return self._next
+
+    def open_many(self, count: int) -> int:
+        """So many calls start: the place of the first in the order."""
+        place = self._next
+        self._next = place + count
+        return place
+
+    def close_many(self, place: int, outcomes: list[Any]) -> None:
+        """The calls from ``place`` on came to these plain items."""
+        if (not self.ordered or place == self._head) and not self.held:
+            count = min(len(outcomes), max(self.room(), 0))
+            self.extend(outcomes[:count])
+            self.meter.sent += count
+            self._head += count
+            if count:
+                self.announce()
+            place += count
+            outcomes = outcomes[count:]
+        for index, outcome in enumerate(outcomes):
+            self.close(place + index, outcome, ())
+
     def flush(self) -> None:
         """Send held outcomes whose turn it is, as far as there is room."""
         waiting, room, sent = self.waiting, self.room(), False

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from types import CoroutineType
 from typing import Any
 
 from ..errors import NodeError
 from ..graph.model import Node
 from ..types import SKIP, FailedItem, To
 
-__all__ = ["AWAITABLE", "NOTHING", "GivenUp", "Outcome", "WrongTargetError", "check_target"]
-
-AWAITABLE = frozenset({CoroutineType, asyncio.Future, asyncio.Task})
-"""Types of results to be awaited: also a plain function may hand on a coroutine."""
+__all__ = ["NOTHING", "GivenUp", "Outcome", "WrongTargetError", "check_target"]
 
 NOTHING = To("", None)
 """Outcome of a call that has nothing to send any more: a generator that has yielded its last."""

@@ -24,8 +24,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..types import To
-from .outcomes import AWAITABLE, Outcome
+from ..types import AWAITABLE, To
+from .outcomes import Outcome
 
 if TYPE_CHECKING:
     from .flight import Flight

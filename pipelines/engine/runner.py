@@ -15,14 +15,17 @@ from ..channels.entries import Tomb
 from ..channels.join import SingleInbox, ZipInbox
 from ..errors import AlignmentError
 from ..events import NodeEnded, NodeStarted
+from ..executors.base import Executor
 from ..graph.model import CallKind, Node
 from ..processor import Processor
 from ..statistics import BLOCKED, WAITING
 from .attempts import Attempts
+from .away import Away
 from .batching import BatchInbox
 from .crew import Crew
 from .flight import STRETCH_SECONDS, TIMED_EVERY, Flight, stretch_behind
 from .mesh import mesh_behind
+from .model import Model
 from .outbox import Outbox
 from .run import Run, call_once
 
@@ -37,6 +40,8 @@ class Runner:
         blocked: It had something to do at its last visit, but no room for results.
         begun: The run has reached this node, so that its cleanup is due.
         ended: Input has ended and everything was sent.
+        executor: Where the node's function runs; None for here.
+        rank: The node's place in the graph, from the sources on.
         awaits: Whether each call gives something to be awaited, as far as is known.
         flyable: Its items need no more than a quick loop, and nothing of it is in flight.
         is_single: It has one upstream, and takes single items.
@@ -55,6 +60,7 @@ class Runner:
         "call",
         "due",
         "ended",
+        "executor",
         "flyable",
         "inbox",
         "is_single",
@@ -64,6 +70,7 @@ class Runner:
         "outbox",
         "processor",
         "queued",
+        "rank",
         "run",
         "scheduler",
     )
@@ -76,6 +83,8 @@ class Runner:
         outbox: Outbox,
         run: Run,
         call: Callable[..., Any],
+        executor: Executor | None = None,
+        rank: int = 0,
     ) -> None:
         properties = node.properties
         self.node = node
@@ -86,6 +95,8 @@ class Runner:
         self.run = run
         self.scheduler = run.scheduler
         self.call = call
+        self.executor = executor
+        self.rank = rank
         self.inbox: Inbox = inbox
         if properties.batch is not None:
             self.inbox = BatchInbox(inbox, properties.batch, run.scheduler.loop, self.wake)
@@ -100,12 +111,12 @@ class Runner:
         self.ended = False
         self.begun = False
         self._attempts: Attempts | None = None
-        self._crew: Crew | None = None
+        self._crew: Crew | Away | None = None
         self.meter.tempo = run.scheduler.known_tempo
         self.due = 0.0 if self.meter.tempo is None else run.scheduler.clock() + TIMED_EVERY
-        self.awaits = node.kind is CallKind.COROUTINE or properties.executor != "loop"
-        self._flies = not node.kind.yields and properties.rate is None and properties.batch is None
-        self._ready = node.setup is None
+        self.awaits = node.kind is CallKind.COROUTINE
+        self._flies = not node.kind.yields and properties.rate is None and properties.batch is None and executor is None
+        self._ready = executor is not None or not (node.setup or node.is_model)
         self.flyable = False
         self.review()
 
@@ -117,25 +128,33 @@ class Runner:
         return self._attempts
 
     @property
-    def crew(self) -> Crew:
+    def crew(self) -> Crew | Away:
         """Does what is more than one item in, one result out; made when first needed."""
         if self._crew is None:
-            self._crew = Crew(self)
+            self._crew = Crew(self) if self.executor is None else Away(self, self.executor)
         return self._crew
+
+    @property
+    def away(self) -> Away | None:
+        """The crew, if the node's function runs on an executor and anything of it may be there."""
+        return self._crew if isinstance(self._crew, Away) else None
 
     # What the channels and the program say.
 
     def start(self) -> None:
         """The run starts."""
-        if self.node.setup is not None:
-            self.scheduler.spawn(self._set_up(self.node.setup))
+        if not self._ready:
+            self.scheduler.spawn(self._set_up())
         else:
             self.begun = True
             self.run.tell(NodeStarted, self.name)
 
-    async def _set_up(self, setup: Callable[..., Any]) -> None:
+    async def _set_up(self) -> None:
         self.begun = True
-        await call_once(self.processor, setup)
+        if self.node.setup is not None:
+            await call_once(self.processor, self.node.setup)
+        if isinstance(self.call, Model):
+            await call_once(self.processor, self.call.build)
         self._ready = True
         self.review()
         self.run.tell(NodeStarted, self.name)

@@ -136,10 +136,13 @@ class Called:
     source: bool
 
     @property
-    def threadable(self) -> bool:
-        """Whether the function may run on a thread: nothing in it needs an event loop."""
-        return self.kind is CallKind.FUNCTION and not self.shape.wraps_async
+    def movable(self) -> bool:
+        """Whether the function may run on an executor: one call gives one result."""
+        return not self.kind.yields and not self.source
 
+
+CONTEXT = "context"
+"""The parameter by which a class asks for what functions get as ``self``."""
 
 _KINDS = {kind.value: kind for kind in CallKind}
 
@@ -152,6 +155,8 @@ def call_of(function: Callable[..., Any], draft: Draft, items: int, *, source: b
     """
     shape = call_shape(function)
     kind = _KINDS[shape.kind]
+    if shape.model:
+        return Called(kind, shape, 0, source)
     if shape.lifted:
         return Called(kind, shape, items if certain else None, source)
     if not source or not (certain or _seems_source(shape, draft)):
@@ -178,7 +183,7 @@ def check_call(called: Called, draft: Draft, problems: Problems) -> set[str]:
         return set()
     arguments = called.shape.after(called.leading)
     misfit = _misfit(called, draft)
-    if misfit is None and arguments.match(draft.args):
+    if misfit is None and arguments.match(draft.args) and not (called.shape.model and CONTEXT in draft.args):
         return set()
     at: At = ("nodes", draft.name)
     if misfit is not None:
@@ -186,7 +191,7 @@ def check_call(called: Called, draft: Draft, problems: Problems) -> set[str]:
         return {*draft.args, *arguments.required}
     wrong = set()
     for name in draft.args:
-        if name in arguments.reserved:
+        if name in arguments.reserved or (called.shape.model and name == CONTEXT):
             message = f"node {shown(draft.name)}: argument {shown(name)} is a parameter that the library itself gives"
             problems.add("reserved_argument", (*at, "args", name), message)
             wrong.add(name)
@@ -195,7 +200,8 @@ def check_call(called: Called, draft: Draft, problems: Problems) -> set[str]:
             message = f"node {shown(draft.name)}: its coro takes no argument {shown(name)}"
             problems.add("unknown_argument", (*at, "args", name), message, hint or "it takes none")
             wrong.add(name)
-    for name in sorted(arguments.required.difference(draft.args)):
+    given = {*draft.args, CONTEXT} if called.shape.model else draft.args
+    for name in sorted(arguments.required.difference(given)):
         message = f"node {shown(draft.name)}: its coro needs an argument {shown(name)}"
         problems.add("missing_argument", (*at, "args", name), message, _SOURCE_HINT if called.source else "")
         wrong.add(name)
@@ -209,6 +215,8 @@ def _hint(called: Called) -> str:
 def _misfit(called: Called, draft: Draft) -> str | None:
     """Why the function fits no node of this sort, whatever the arguments; None when it does."""
     shape, leading, source = called.shape, called.leading or 0, called.source
+    if shape.model and source:
+        return "a class cannot be a source, as its objects are called with items"
     if source and shape.lifted:
         return "a lifted function takes the items of upstream nodes, and there is none"
     if source and shape.second == "q_elt" and shape.second not in draft.args:

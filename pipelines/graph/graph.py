@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -44,6 +44,7 @@ class Graph:
         *,
         defaults: Mapping[str, Any] | None = None,
         strict: bool = False,
+        executors: Collection[str] = (),
     ) -> Graph:
         """Read a graph dict, or refuse it with everything that is wrong with it.
 
@@ -60,16 +61,17 @@ class Graph:
             defaults: Properties for all nodes that do not set them.
             strict: Apply the rules for strangers: functions by name only, readable node names of
                 bounded length, arguments as strict JSON, at most 100 problems told.
+            executors: Names that nodes may have as ``executor``, besides loop, thread, process and ray.
 
         Raises:
             GraphError: The dict is wrong; ``problems`` lists everything.
             TypeError: ``coro_map`` is nothing that can be asked.
         """
         if isinstance(input_d, Graph):
-            if coro_map is None and defaults is None and not strict:
+            if coro_map is None and defaults is None and not strict and not executors:
                 return input_d
             input_d = input_d._written
-        return assembled(read_graph(input_d, coro_map, defaults=defaults, strict=strict))
+        return assembled(read_graph(input_d, coro_map, defaults=defaults, strict=strict, executors=executors))
 
     def __repr__(self) -> str:
         return f"<Graph of {len(self.nodes)} nodes and {len(self.edges)} edges>"

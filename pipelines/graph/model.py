@@ -85,6 +85,7 @@ class Node:
         downstreams: Names of the nodes this one has an edge to, in the order of ``nodes``.
         feeders: Names of the nodes whose ``on_error`` routes failed items here, in the order of ``nodes``.
         setup, cleanup: The resolved functions, or None.
+        is_model: ``function`` is a class, of which an object is made that is called instead.
         given: The names of the properties that the dict set, in its order, and then of those that came
             from shared defaults.
     """
@@ -101,6 +102,7 @@ class Node:
     setup: Callable[..., Any] | None = None
     cleanup: Callable[..., Any] | None = None
     given: tuple[str, ...] = ()
+    is_model: bool = False
 
     @property
     def is_source(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +22,8 @@ NAME_LENGTH = 128
 PROBLEM_LIMIT = 100
 """How many problems a stranger is told of."""
 
-EXECUTORS = ("loop", "thread")
+EXECUTORS = ("loop", "thread", "process", "ray")
+"""Those that are there without being given to a plumber."""
 
 Inspect = Callable[[str, Properties, Mapping[str, Any], Problems], None]
 """Looks at a node's name, properties and args (as written) and notes what it does not like."""
@@ -54,18 +55,20 @@ def read_graph(
     strict: bool = False,
     name_length: int = NAME_LENGTH,
     inspect: Inspect | None = None,
+    executors: Collection[str] = (),
 ) -> Parts:
     """Read the dict as `Graph.parse` promises.
 
     ``name_length`` is the longest name if ``strict``. ``inspect`` is called for every node; what it
-    notes is refused together with everything else.
+    notes is refused together with everything else. ``executors`` are names besides the usual ones.
     """
     problems = Problems(PROBLEM_LIMIT if strict else None)
     resolver = Resolver(coro_map, problems, strict=strict)
     shared, shared_written = read_defaults(defaults, problems)
     reading = read_shape(input_d, problems, strict=strict, name_length=name_length)
     wiring = _connected(reading, shared, problems)
-    reader = _Reader(wiring, resolver, problems, shared, shared_written, inspect)
+    named = (*EXECUTORS, *executors)
+    reader = _Reader(wiring, resolver, problems, shared, shared_written, inspect, named)
     nodes = {name: reader.node(draft) for name, draft in reading.drafts.items()}
     zips = any([node.zips for node in nodes.values()])
     if zips and wiring.acyclic:
@@ -117,6 +120,7 @@ class _Reader:
     shared: dict[str, Any]
     shared_written: dict[str, Any]
     inspect: Inspect | None
+    executors: tuple[str, ...]
 
     def node(self, draft: Draft) -> Node:
         """The node as far as it can be said what it is; what is wrong with it is noted."""
@@ -131,7 +135,7 @@ class _Reader:
             self._check_properties(draft, properties, source)
         if feeders and len(upstreams) > 1 and properties.aggregate_inputs:
             self._refuse_route(draft)
-        function, kind, args = self._coro(draft, properties, source)
+        function, kind, args, is_model = self._coro(draft, properties, source)
         setup, cleanup = self._lifecycle(draft, function)
         if self.inspect is not None:
             self.inspect(name, properties, draft.args, self.problems)
@@ -148,6 +152,7 @@ class _Reader:
             setup,
             cleanup,
             tuple(draft.written),
+            is_model,
         )
 
     def _inherit(self, draft: Draft, source: bool) -> None:
@@ -160,9 +165,9 @@ class _Reader:
 
     def _check_properties(self, draft: Draft, properties: Properties, source: bool) -> None:
         at: At = ("nodes", draft.name, "properties")
-        if properties.executor not in EXECUTORS:
+        if properties.executor not in self.executors:
             message = f"node {shown(draft.name)}: unknown executor {shown(properties.executor)}"
-            hint = "there are loop and thread; process and ray will come with extras of their own"
+            hint = self.problems.choices(properties.executor, self.executors, "there are")
             self.problems.add("unknown_executor", (*at, "executor"), message, hint)
         if properties.host is not None:
             message = (
@@ -178,7 +183,7 @@ class _Reader:
         pointless = [key for key in ("batch", "retry", "timeout") if draft.values.get(key) is not None]
         if properties.order == "completion":
             pointless.append("order")
-        if properties.executor == "thread":
+        if properties.executor != "loop":
             pointless.append("executor")
         for key in pointless:
             message = f"node {shown(draft.name)} is a source, which takes no items: {key} has no meaning there"
@@ -188,21 +193,23 @@ class _Reader:
         message = f"node {shown(draft.name)} zips its upstreams, so it cannot receive failed items of others too"
         self.problems.add("route_into_zip", ("nodes", draft.name), message, "set aggregate_inputs to false")
 
-    def _coro(self, draft: Draft, properties: Properties, source: bool) -> tuple[_Function, CallKind, dict[str, Any]]:
+    def _coro(
+        self, draft: Draft, properties: Properties, source: bool
+    ) -> tuple[_Function, CallKind, dict[str, Any], bool]:
         if draft.coro is None:
-            return None, self._fed(draft, source), draft.args
+            return None, self._fed(draft, source), draft.args, False
         function = self.resolver.find(draft.coro, ("nodes", draft.name, "coro"))
         if function is None:
-            return None, CallKind.UNRESOLVED, draft.args
+            return None, CallKind.UNRESOLVED, draft.args, False
         items = len(self.wiring.upstreams[draft.name]) if properties.aggregate_inputs else 1
         called = call_of(function, draft, max(items, 1), source=source, certain=self.wiring.certain)
         wrong = check_call(called, draft, self.problems)
         args = self.resolver.validated(draft, wrong)
-        if properties.executor == "thread" and not source and not called.threadable:
-            message = f"node {shown(draft.name)} asks for a thread, but its coro is no plain function"
+        if properties.executor != "loop" and not source and not called.movable:
+            message = f"node {shown(draft.name)} asks for executor {shown(properties.executor)}, but its coro yields"
             at = ("nodes", draft.name, "properties", "executor")
-            self.problems.add("bad_executor", at, message, "write it with def, without yield")
-        return function, called.kind, args
+            self.problems.add("bad_executor", at, message, "write it with return: one call, one result")
+        return function, called.kind, args, called.shape.model
 
     def _fed(self, draft: Draft, source: bool) -> CallKind:
         if draft.broken:

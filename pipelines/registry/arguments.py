@@ -18,7 +18,7 @@ from typing import Any, Literal, Optional
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from ..signature import call_shape, innermost, plain_function, signature_of
+from ..signature import call_shape, innermost, is_model, plain_function, signature_of
 from ..types import Coro
 
 __all__ = ["ArgumentProblem", "ArgumentSchema", "Role"]
@@ -64,13 +64,13 @@ class ArgumentSchema:
         self._lifted = self._function is not function
         parameters = _parameters(self._function)
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        kind = call_shape(function).kind
-        self.role: Role = "processor" if self._lifted else _role(kind, positional, _names(self._function))
-        leading = 1 if self._lifted else _leading(kind, self.role)
+        kind, model = call_shape(function).kind, is_model(function)
+        self.role: Role = "processor" if self._lifted or model else _role(kind, positional, _names(self._function))
+        leading = 1 if self._lifted else 0 if model else _leading(kind, self.role)
         # A parameter that an item may take cannot be demanded by name.
         open_ended = positional[leading:] if self._lifted else positional[leading:2] if self.role == "either" else []
         self._named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        self._named = [p for p in self._named if p not in positional[:leading]]
+        self._named = [p for p in self._named if p not in positional[:leading] and not (model and p.name == "context")]
         self._optional = {p.name for p in open_ended}
         self._rest = next((p for p in parameters if p.kind is p.VAR_KEYWORD), None)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines import SKIP, GraphError, NodeError, Plumber, To, lift
-from pipelines.engine.execution import MOST_THREADS
+from pipelines.executors.thread import MOST_THREADS
 from pipelines.testing import feed
 from tests.unit.graphs import FED, graph, line, node, pair, same
 
@@ -216,14 +216,14 @@ async def test_nodes_share_the_threads_of_a_run():
     assert 1 <= len(names) <= 4 <= MOST_THREADS
 
 
-@pytest.mark.parametrize("kind", ["coroutine", "generator", "async generator"])
-def test_p7_only_plain_functions_run_on_threads(kind):
+@pytest.mark.parametrize("kind", ["generator", "async generator"])
+def test_p7_what_yields_stays_in_the_event_loop(kind):
     async def async_generator(self, q_elt):
         yield q_elt
 
     def generator(self, q_elt):
         yield q_elt
 
-    coro = {"coroutine": pair, "generator": generator, "async generator": async_generator}[kind]
-    with pytest.raises(GraphError, match="asks for a thread, but its coro is no plain function"):
+    coro = {"generator": generator, "async generator": async_generator}[kind]
+    with pytest.raises(GraphError, match="asks for executor 'thread', but its coro yields"):
         Plumber(line(inp=FED, n=threaded(coro)))
