@@ -11,12 +11,15 @@ from .errors import (
     NodeError,
     PipelinesError,
     Problem,
+    RemoteError,
     SkippedError,
     StalledError,
     StateError,
     StoppedError,
     SubmitError,
+    TravelError,
     UnknownNodeError,
+    WorkerDiedError,
 )
 from .graph import Graph
 from .limits import Limits
@@ -47,6 +50,7 @@ __all__ = [
     "Problem",
     "Processor",
     "Registry",
+    "RemoteError",
     "Report",
     "SkippedError",
     "StalledError",
@@ -55,7 +59,9 @@ __all__ = [
     "StoppedError",
     "SubmitError",
     "To",
+    "TravelError",
     "UnknownNodeError",
+    "WorkerDiedError",
     "__version__",
     "lift",
     "run",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 __all__ = ["NO_ARGS", "Context"]
 
-NO_ARGS: Mapping[str, Any] = MappingProxyType({})
+NO_ARGS: MappingProxyType[str, Any] = MappingProxyType({})
 
 
 class Context:
@@ -28,7 +28,7 @@ class Context:
     """
 
     def __init__(
-        self, name: str, args: Mapping[str, Any], env_vars: Mapping[str, Any], uuid: str | None = None
+        self, name: str, args: MappingProxyType[str, Any], env_vars: Mapping[str, Any], uuid: str | None = None
     ) -> None:
         self.name = name
         self.args = args

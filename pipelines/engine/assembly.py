@@ -80,6 +80,13 @@ class Assembly:
             nodes, order = self.graph.nodes, self.graph.order
             return {name: self._worker(nodes[name], run, executors, rank) for rank, name in enumerate(order)}
 
+    def _keeps(self, node: Node, executor: Executor, executors: Mapping[str, Executor]) -> bool:
+        """Whether all who receive the node's results can fetch them from where they are."""
+        receivers = [executors.get(self.graph.nodes[name].properties.executor) for name in node.downstreams]
+        return bool(executor.keeps and receivers) and all(
+            [receiver is not None and receiver.keeps == executor.keeps for receiver in receivers]
+        )
+
     def _worker(self, node: Node, run: Run, executors: Mapping[str, Executor], rank: int) -> Worker:
         processor = self.processors[node.name]
         inputs, outputs = processor.liason_queues
@@ -94,7 +101,8 @@ class Assembly:
         else:
             executor = executors.get(node.properties.executor) if executors else None
             inbox = join(inputs, node.name, zips=node.zips)
-            worker = Runner(node, processor, inbox, outbox, run, call, executor, rank)
+            keeps = executor is not None and self._keeps(node, executor, executors)
+            worker = Runner(node, processor, inbox, outbox, run, call, executor, rank, keeps=keeps)
             processor.input_queue = worker.inbox
             processor.output_queue = outbox
         on_room = worker.on_room

@@ -37,7 +37,7 @@ class Away(Team):
     def __init__(self, runner: Runner, executor: Executor) -> None:
         super().__init__(runner)
         self._executor = executor
-        self._job = job = job_of(runner.node, runner.processor, runner.run.name, runner.rank)
+        self._job = job = job_of(runner.node, runner.processor, runner.run.name, runner.rank, keeps=runner.keeps)
         # Of short calls there must be many away at once; how many, the executor knows best.
         self._measured = job.concurrency is None and executor.measures and not job.coroutine
         if self._measured:
@@ -203,7 +203,7 @@ class Away(Team):
         return [] if self._stage is None else await self._stage.close(outcome)
 
 
-def job_of(node: Node, processor: Any, run: str, rank: int) -> Job:
+def job_of(node: Node, processor: Any, run: str, rank: int, *, keeps: bool) -> Job:
     """What workers must know of a node."""
     properties = node.properties
     assert node.function is not None
@@ -220,6 +220,7 @@ def job_of(node: Node, processor: Any, run: str, rank: int) -> Job:
         bare=not node.zips,
         concurrency=properties.concurrency if "concurrency" in node.given else None,
         timeout=properties.timeout,
+        keeps=keeps,
         needs=Needs(properties.num_cpus, properties.num_gpus, properties.resources),
         run=run,
         rank=rank,

@@ -42,6 +42,7 @@ class Runner:
         ended: Input has ended and everything was sent.
         executor: Where the node's function runs; None for here.
         rank: The node's place in the graph, from the sources on.
+        keeps: Whether results may stay with the executor's workers.
         awaits: Whether each call gives something to be awaited, as far as is known.
         flyable: Its items need no more than a quick loop, and nothing of it is in flight.
         is_single: It has one upstream, and takes single items.
@@ -64,6 +65,7 @@ class Runner:
         "flyable",
         "inbox",
         "is_single",
+        "keeps",
         "meter",
         "name",
         "node",
@@ -85,6 +87,8 @@ class Runner:
         call: Callable[..., Any],
         executor: Executor | None = None,
         rank: int = 0,
+        *,
+        keeps: bool = False,
     ) -> None:
         properties = node.properties
         self.node = node
@@ -97,6 +101,7 @@ class Runner:
         self.call = call
         self.executor = executor
         self.rank = rank
+        self.keeps = keeps
         self.inbox: Inbox = inbox
         if properties.batch is not None:
             self.inbox = BatchInbox(inbox, properties.batch, run.scheduler.loop, self.wake)

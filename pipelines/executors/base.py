@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-__all__ = ["NO_NEEDS", "Executor", "Failure", "Job", "Listener", "Needs", "Stage"]
+__all__ = ["NO_NEEDS", "Executor", "Failure", "Job", "Kept", "Listener", "Needs", "Stage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class Job:
         bare: Whether items are fed bare, to be called with in a tuple of one; else they are ``q_elt`` tuples.
         concurrency: How many calls may run at once; None leaves it to the executor.
         timeout: Seconds for one call.
+        keeps: Results may stay with the workers, under a `Kept` reference: every downstream node runs on an
+            executor of the same kind.
         needs: What one call needs.
         run: Name of the run, among which workers are shared fairly.
         rank: The node's place in the graph: of one run, nodes nearer to the sinks are served first.
@@ -56,6 +58,7 @@ class Job:
     bare: bool = True
     concurrency: int | None = None
     timeout: float | None = None
+    keeps: bool = False
     needs: Needs = NO_NEEDS
     run: str = ""
     rank: int = 0
@@ -78,6 +81,12 @@ class Failure:
 
     def __reduce__(self) -> Any:
         return Failure, (self.error, self.fatal, self.unread)
+
+
+class Kept:
+    """Stands for a value that has stayed where it was made, on its way to the next node there."""
+
+    __slots__ = ()
 
 
 class Listener(Protocol):
@@ -144,6 +153,11 @@ class Executor(Protocol):
     @property
     def measures(self) -> bool:
         """Whether it hands short plain calls to workers by the portion, and so wants many of them at once."""
+        ...
+
+    @property
+    def keeps(self) -> str:
+        """A name that executors share between which values may travel as `Kept`; empty if none may."""
         ...
 
     def check(self, job: Job) -> list[tuple[str, str]]:

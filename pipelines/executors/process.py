@@ -67,6 +67,11 @@ class ProcessExecutor:
         """Short calls go to workers by the portion."""
         return True
 
+    @property
+    def keeps(self) -> str:
+        """Every result comes back to the event loop."""
+        return ""
+
     def check(self, job: Job) -> list[tuple[str, str]]:
         """What of ``job`` cannot be pickled, and why."""
         parts = {"coro": job.function, "properties.setup": job.setup, "properties.cleanup": job.cleanup}

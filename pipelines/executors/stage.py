@@ -78,9 +78,10 @@ class PoolStage:
 
     def cancel(self) -> None:
         """Forget what waits, interrupt what runs."""
-        self.cancelled = True
-        self.backlog.clear()
-        self._pool.cancel(self)
+        if not self.cancelled:
+            self.cancelled = True
+            self.backlog.clear()
+            self._pool.cancel(self)
 
     async def close(self, outcome: str | None) -> Sequence[BaseException]:
         """Clean up in every worker that has worked for the node."""

@@ -61,6 +61,11 @@ class ThreadExecutor:
         """Every call goes to a thread by itself."""
         return False
 
+    @property
+    def keeps(self) -> str:
+        """Every result comes back to the event loop."""
+        return ""
+
     def check(self, job: Job) -> list[tuple[str, str]]:
         """Nothing is wrong with any job here."""
         return []

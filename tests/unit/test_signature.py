@@ -80,7 +80,7 @@ KINDS: dict[str, tuple[Any, str, tuple[str, ...]]] = {
     "plain method": (Grouped.method, "generator", ("self", "q_elt")),
     "bound method": (Grouped().method, "generator", ("q_elt",)),
     "callable object": (Callable_(), "coroutine", ("processor", "q_elt", "size")),
-    "class": (Callable_, "function", ()),
+    "class": (Callable_, "coroutine", ()),
     "partial": (functools.partial(coroutine, size=3), "coroutine", ("self", "q_elt")),
     "partial of partial": (functools.partial(functools.partial(Grouped.bound), None), "coroutine", ("q_elt",)),
     "partial of object": (functools.partial(Callable_(), None), "coroutine", ("q_elt", "size")),

@@ -386,7 +386,7 @@ def test_p11_executors_are_those_the_limits_open() -> None:
     graph["nodes"]["out"]["coro"] = "free"
     assert refusal(graph) == [("forbidden_executor", "nodes.out.properties.executor")]
     assert read_untrusted(graph, REGISTRY, Limits(executors={"loop", "thread"})).nodes["out"].function is free
-    assert codes(two(executor="ray")) == {"forbidden_executor", "unknown_executor"}
+    assert codes(two(executor="moon")) == {"forbidden_executor", "unknown_executor"}
 
 
 def test_p11_limits_and_everything_else_are_told_together() -> None:

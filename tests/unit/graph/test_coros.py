@@ -387,12 +387,63 @@ def test_p7_setup_and_cleanup_take_self_alone(function: Any) -> None:
     assert Graph.parse(behind(step, setup=lambda self, size=1: None)).nodes["out"].setup is not None
 
 
+# Classes.
+
+
+class Scale:
+    def __init__(self, factor: int, context: Any) -> None:
+        self.factor = factor
+
+    async def __call__(self, q_elt: tuple[int]) -> int:
+        return self.factor * q_elt[0]
+
+
+def test_a_class_takes_its_arguments_when_it_is_built() -> None:
+    given = behind(Scale)
+    given["nodes"]["out"]["args"] = {"factor": 2}
+    node = Graph.parse(given).nodes["out"]
+    assert (node.is_model, node.kind) == (True, CallKind.COROUTINE)
+
+
+def test_p7_arguments_of_a_class_are_checked() -> None:
+    (problem,) = found(behind(Scale))
+    assert (problem.code, problem.path) == ("missing_argument", "nodes.out.args.factor")
+    given = behind(Scale)
+    given["nodes"]["out"]["args"] = {"factor": 2, "context": 3, "other": 4}
+    assert [(p.code, p.path) for p in found(given)] == [
+        ("reserved_argument", "nodes.out.args.context"),
+        ("unknown_argument", "nodes.out.args.other"),
+    ]
+
+
+def test_p7_a_class_is_no_source() -> None:
+    (problem,) = found({"nodes": {"inp": {"coro": Scale, "args": {"factor": 1}}}, "graph": {}})
+    assert problem.code == "bad_signature"
+    assert "a class cannot be a source" in problem.message
+
+
 # Where functions run.
 
 
-def test_p7_threads_run_plain_functions() -> None:
-    for coro in (step, functools.partial(step), kept(step), lambda self, q_elt: (yield)):
-        assert codes(behind(coro, executor="thread")) == [("bad_executor", "nodes.out.properties.executor")]
+@pytest.mark.parametrize("executor", ["thread", "process", "ray"])
+def test_p7_what_yields_runs_in_the_event_loop_alone(executor: str) -> None:
+    async def some(self: Any, q_elt: Any) -> Any:
+        yield q_elt
+
+    for coro in (some, lambda self, q_elt: (yield)):
+        assert codes(behind(coro, executor=executor)) == [("bad_executor", "nodes.out.properties.executor")]
+
+
+@pytest.mark.parametrize("executor", ["loop", "thread", "process", "ray"])
+def test_coroutines_and_functions_run_on_every_executor(executor: str) -> None:
+    for coro in (step, functools.partial(step), kept(step), plain):
+        assert Graph.parse(behind(coro, executor=executor)).nodes["out"].properties.executor == executor
+
+
+def test_executors_may_be_given_other_names() -> None:
+    given = behind(plain, executor="gpu")
+    assert codes(given) == [("unknown_executor", "nodes.out.properties.executor")]
+    assert Graph.parse(given, executors={"gpu"}).nodes["out"].properties.executor == "gpu"
 
 
 def test_plain_functions_run_on_threads() -> None:
@@ -401,12 +452,12 @@ def test_plain_functions_run_on_threads() -> None:
     assert kind(behind("unresolved", executor="thread")) is CallKind.UNRESOLVED
 
 
-@pytest.mark.parametrize("executor", ["process", "ray", "Loop"])
+@pytest.mark.parametrize("executor", ["proces", "moon", "Loop"])
 def test_p7_other_executors_are_refused_with_those_there_are(executor: str) -> None:
     (problem,) = found(behind(plain, executor=executor))
     assert (problem.code, problem.path) == ("unknown_executor", "nodes.out.properties.executor")
     assert problem.message == f"node 'out': unknown executor {executor!r}"
-    assert problem.hint.startswith("there are loop and thread;")
+    assert problem.hint.endswith("there are: loop, thread, process, ray")
 
 
 def test_p7_split_graphs_are_not_there_yet() -> None:

@@ -299,7 +299,7 @@ def test_p7_all_problems_at_once() -> None:
     graph = {
         "nodes": {
             "inp": {"coro": source, "args": {"speed": 1}},
-            "rev": {"coro": "missing", "properties": {"queue_size": True, "executor": "process"}},
+            "rev": {"coro": "missing", "properties": {"queue_size": True, "executor": "moon"}},
             "out": {"coro": step, "properties": {"on_error": {"route": "nobody"}, "host": "h1"}},
             "tap": {},
         },
