@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -49,6 +50,9 @@ PASSING_WORDS = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
 
 def passes(error: BaseException) -> bool:
     """Whether it is worth trying again: Redis is away, or not ready."""
+    if isinstance(error.__cause__, redis.exceptions.RedisError):
+        # Whatever Redis answers while a connection is being made comes as a connection error.
+        return passes(error.__cause__)
     if isinstance(error, LASTING):
         return False
     if isinstance(error, PASSING):
@@ -86,10 +90,10 @@ class Server:
         """A connection of its own, made when it is first used."""
         return Line(self, redis.asyncio.Redis(connection_pool=self._pool, single_connection_client=True))
 
-    def failed(self, error: BaseException) -> None:
-        """Note that a call went wrong."""
+    def failed(self, error: BaseException, times: int) -> None:
+        """Note that a call went wrong so many times in a row; once is no outage, the connection may have been old."""
         self.troubles += 1
-        if not self._away:
+        if times > 1 and not self._away:
             self._away = True
             logger.warning("Redis does not answer (%s: %s); trying again until it does", type(error).__name__, error)
             if self.on_trouble is not None:
@@ -136,19 +140,30 @@ class Line:
         return await self._persistently(lambda: self._client.execute_command(*words))
 
     async def _persistently(self, attempt: Callable[[], Any]) -> Any:
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
         pause = FIRST_PAUSE
-        while True:
-            try:
-                answer = await attempt()
-            except Exception as error:
-                if not passes(error):
-                    raise
-                self.server.failed(error)
-            else:
-                self.server.answered()
+        for times in itertools.count(1):
+            answer, fine = await self._attempted(attempt, times)
+            if task and task.cancelling() > cancelled:
+                # Up to Python 3.11 `asyncio.wait_for`, which the client uses, may swallow it.
+                raise asyncio.CancelledError
+            if fine:
                 return answer
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+        raise AssertionError
+
+    async def _attempted(self, attempt: Callable[[], Any], times: int) -> tuple[Any, bool]:
+        try:
+            answer = await attempt()
+        except Exception as error:
+            if not passes(error):
+                raise
+            self.server.failed(error, times)
+            return None, False
+        self.server.answered()
+        return answer, True
 
     async def close(self) -> None:
         """Give the connection back."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Inlet", "Outlet"]
 
 MOST_SENT, MOST_BYTES = 500, 4_000_000
+LARGEST = 400_000_000
+"""Bytes of one entry that Redis takes, with what goes along."""
+
 MOST_READ, LEAST_READ = 500, 8
 GLANCE = 1.0
 """Seconds after which one who waits looks for himself; the message that should wake him may have got lost."""
@@ -55,7 +58,11 @@ class Outlet:
 
         Raises:
             LeaseLostError: Another process is this host's part now.
+            ValueError: An entry is larger than Redis takes; none is sent then.
         """
+        for entry in entries:
+            if len(entry.body) > LARGEST:
+                raise ValueError(f"entry {entry.id!r} has {len(entry.body):,} bytes, Redis takes {LARGEST:,}")
         start = 0
         while start < len(entries):
             batch = _batch(entries, start)

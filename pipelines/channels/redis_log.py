@@ -114,7 +114,7 @@ class WriteLog:
     async def work(self) -> None:
         """Bring writes to Redis until the link is lost; that is raised."""
         try:
-            while True:
+            while self.lost is None:
                 if self._done == len(self._kept):
                     self._more.clear()
                     await self._more.wait()
@@ -134,6 +134,8 @@ class WriteLog:
         writes = list(self._next())
         head = [*self._me.head(), self._first + self._done, [write.words for write in writes]]
         state, result = await self._line.run(APPLY_SCRIPT, self._me.key, head)
+        if self.lost is not None:
+            raise self.lost
         if state == b"fenced":
             raise LeaseLostError(f"another process is part {self._me.host!r} of the run now")
         if state == b"behind":

@@ -161,7 +161,7 @@ class Session:
 
     async def _stand_by(self, seconds: float) -> None:
         troubles = self._server.troubles
-        await self._control.command("BLPOP", f"{self._me.prefix}free:{self.host}", min(max(seconds, 0.05), 2.0))
+        await self._control.command("BLPOP", f"{self._me.prefix}free:{self.host}", min(max(seconds, 0.05), 1.0))
         if troubles != self._server.troubles:
             # Leases ran out while Redis was away; whoever lives gets his back first.
             await asyncio.sleep(self._lease)
@@ -212,11 +212,12 @@ class Session:
         self._closed = True
         self.log.stop(self.left)
         self.settlements.stop()
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
         try:
-            await asyncio.gather(*tasks, return_exceptions=True)
+            while tasks := self._tasks - {asyncio.current_task()}:
+                for task in tasks:
+                    task.cancel()
+                # Up to Python 3.11 `asyncio.wait_for` may swallow a cancellation; then it needs another one.
+                await asyncio.wait(tasks, timeout=0.1)
             for line in self._lines:
                 await line.close()
         finally:
@@ -290,14 +291,14 @@ class Session:
         await self.log.work()
 
     async def _renew(self) -> None:
-        while True:
+        while not self._closed:
             if await self.log.do("renew", list(self._edges)) and not self.failed.done():
                 await self.learn_of_failure()
             await asyncio.sleep(self._lease / 3)
 
     async def _listen(self) -> None:
         line, troubles = self.new_line(), self._server.troubles
-        while True:
+        while not self._closed:
             woken = await line.command("BLPOP", f"{self._me.prefix}wake:{self._me.token}", 5)
             if troubles != self._server.troubles:
                 troubles = self._server.troubles
