@@ -33,6 +33,9 @@ __all__ = ["RemoteError", "WireError", "decode", "encode", "pack", "unpack"]
 DEEPEST = 32
 """How deep values that are encoded in values may stand in each other, tuples in tuples for example."""
 
+SUSPICIOUS = 4
+"""How deep they may stand before it is looked how deep they go: a thousand lists in each would overflow the stack."""
+
 UNCHECKED_SIZE = 4096
 """Bytes whose claims of lengths cannot do harm, even if every one of them is a lie."""
 
@@ -100,12 +103,22 @@ class _Encoder:
         return msgpack.ExtType(code, content if type(content) is bytes else self._inner(content))
 
     def _inner(self, content: Any) -> bytes:
-        if self._depth >= DEEPEST:
+        if self._depth >= DEEPEST or (self._depth == SUSPICIOUS and _depth_of(content) > 1000):
             raise WireError("the value is nested too deeply, or contains itself")
         return _encoded(content, self._depth + 1)
 
 
 _idle: list[_Encoder] = []
+
+
+def _depth_of(value: Any) -> int:
+    """How deep a value is nested; no deeper than a little over a thousand, should it contain itself."""
+    deepest, todo = 0, [(value, 0)]
+    while todo and deepest <= 1000:
+        value, depth = todo.pop()
+        deepest = max(deepest, depth)
+        todo.extend([(child, depth + 1) for _, child in _children(value)])
+    return deepest
 
 
 def _refusal(value: Any, error: Exception) -> WireError:

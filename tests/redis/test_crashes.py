@@ -65,9 +65,12 @@ class Sink:
         self.link = Link(url, run_id, "c", **AGREED)
         self.received = []
         self.ended = False
+        self.begins = asyncio.Event()
+        self.begins.set()
 
     async def work(self):
         inlet = self.link.inlet("b-c")
+        await self.begins.wait()
         while batch := await inlet.read():
             for token, entry in batch:
                 self.received.append(int(entry.body.decode().removeprefix("numbers:")))
@@ -136,11 +139,13 @@ async def test_p1_p2_p10_parts_and_redis_are_killed_often(server, run_id, seed):
 async def test_p1_a_standby_takes_over_from_a_suspended_process_which_is_fenced(shared_server, run_id):
     server, items = shared_server, 3000
     sink = Sink(server.url, run_id)
+    sink.begins.clear()
     async with parts_of(server.url, run_id, items) as parts, sink.working():
         source, first = await parts.start("source"), await parts.start("middle")
         await says(first, "joined")
         second = await parts.start("middle")
         await says(second, "standby")
+        sink.begins.set()
         await until(lambda: len(sink.received) > 200)
         first.send_signal(signal.SIGSTOP)
         at = len(sink.received)

@@ -288,6 +288,19 @@ class TestRefusals:
         with pytest.raises(WireError, match="nested too deeply, or contains itself"):
             encode(value)
 
+    def test_however_it_is_nested_the_stack_does_not_overflow(self):
+        value: Any = 0
+        for _ in range(31):
+            for _ in range(1000):
+                value = [value]
+            value = (value,)
+        with pytest.raises(WireError, match="nested too deeply, or contains itself"):
+            encode(value)
+        value = 0
+        for _ in range(30):
+            value = ([[[value]]],)
+        assert there_and_back(value) == value
+
     def test_what_contains_itself_is_refused(self):
         mixed: list = []
         mixed.append((mixed,))
