@@ -29,8 +29,9 @@ from .registry import Registry
 from .signature import lift
 from .statistics import Report, Statistics
 from .types import SKIP, FailedItem, To
+from .version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "SKIP",

@@ -10,10 +10,10 @@ from typing import Any, Self
 
 from . import formats  # noqa: F401 - registers the readers and writers
 from .channels.memory import MemoryChannel
-from .engine.assembly import Assembly, Worker
+from .engine.assembly import Worker
 from .engine.doors import Doors
 from .engine.execution import Execution
-from .engine.placement import Placement
+from .engine.launch import Launch
 from .engine.snapshot import empty_statistics
 from .engine.source import Source
 from .engine.submission import Submission
@@ -49,12 +49,16 @@ class Plumber:
         env_vars: Reachable in every coro as ``self.env_vars[...]`` and as attributes of ``self``.
         name: The run's name in events, logs and reports.
         defaults: Properties for all nodes that do not set them.
-        executors: Where nodes run that name one of them as their ``executor``; see
-            `pipelines.executors`.
+        executors: Where nodes run that name one of them as their ``executor``.
         hooks: Callables that are told of every event.
+        host: Run only the nodes of this host; the other parts of the graph run elsewhere.
+        redis: Where the parts of a split graph meet: a URL, or a ``redis.asyncio.Redis``.
+        run_id: Keeps runs of split graphs apart; all parts must be given the same, or none.
 
     Raises:
-        GraphError: The dict is no valid graph.
+        GraphError: The dict is no valid graph, or an executor cannot run a node.
+        UnknownNodeError: No node is on ``host``.
+        MissingExtraError: What an executor or a split graph needs is not installed.
     """
 
     def __init__(
@@ -67,15 +71,16 @@ class Plumber:
         defaults: Mapping[str, Any] | None = None,
         executors: Mapping[str, Executor] | None = None,
         hooks: Iterable[Hook] = (),
+        host: str | None = None,
+        redis: Any = None,
+        run_id: str | None = None,
     ) -> None:
         given = {} if executors is None else dict(executors)
         self.graph = _read(input_d, coro_map, defaults, given)
         self.name = name or f"run-{next(_numbers)}"
         self.env_vars: Mapping[str, Any] = {} if env_vars is None else env_vars
-        self._placement = Placement(self.graph, given, self.env_vars)
-        self._doors = Doors(self.graph)
-        self._hooks = tuple(hooks)
-        self._limits: Limits | None = None
+        self._launch = Launch(self.graph, self.env_vars, given, hooks, host=host, redis=redis, run_id=run_id)
+        self._doors = Doors(self._launch.local, self.graph)
         self._execution: Execution | None = None
         # What was said before there was an event loop to do it in.
         self._said: list[Callable[[Execution], None]] = []
@@ -106,24 +111,20 @@ class Plumber:
         limits = limits or Limits()
         graph = read_untrusted(data, registry, limits, defaults=defaults, executors=executors or ())
         plumber = cls(graph, None, env_vars, name=name, executors=executors, hooks=hooks)
-        plumber._limits = limits
+        plumber._launch.limits = limits
         return plumber
 
     # The parts.
 
-    @cached_property
-    def _assembly(self) -> Assembly:
-        return Assembly(self.graph, self.env_vars)
-
     @property
     def nodes(self) -> list[Processor]:
         """The processors, in the order of the dict's ``nodes``."""
-        return list(self._assembly.processors.values())
+        return list(self._launch.assembly.processors.values())
 
     @cached_property
     def liason_graph(self) -> list[list[MemoryChannel | None]]:
         """The channels as a matrix: row and column are positions in ``nodes``, None means no edge."""
-        return self._assembly.matrix()
+        return self._launch.assembly.matrix()
 
     # Running.
 
@@ -283,7 +284,7 @@ class Plumber:
         execution = self._engage()
         submission = Submission(execution.loop.create_future(), self._doors.shapes[name])
         async with asyncio.timeout(timeout):
-            execution.submit(submission)
+            execution.submissions.add(submission)
             try:
                 await worker.queue.put_tracked(item, (submission,))
             except BaseException:
@@ -335,26 +336,14 @@ class Plumber:
         """A frozen snapshot of all counts and states, in any state of the run."""
         if self._execution is not None:
             return self._execution.statistics()
-        return empty_statistics(self.name, self._assembly)
+        return empty_statistics(self.name, self._launch.assembly)
 
     # Inside.
 
     def _engage(self) -> Execution:
         """The execution, made in the running loop when it is first needed."""
         if self._execution is None:
-            try:
-                asyncio.get_running_loop()
-            except RuntimeError:
-                raise StateError("there is no running event loop; from synchronous code use pipelines.run()") from None
-            limits = self._limits
-            self._execution = Execution(
-                self._assembly,
-                self.name,
-                self._hooks,
-                max_items=limits.items if limits else None,
-                max_seconds=limits.seconds if limits else None,
-                executors=self._placement.executors(),
-            )
+            self._execution = self._launch.execution(self.name)
             said, self._said = self._said, []
             for do in said:
                 do(self._execution)
@@ -367,9 +356,10 @@ class Plumber:
             do(self._execution)
 
     def _steer(self, node: str | None, do: Callable[[Worker], None]) -> None:
-        if node is not None and node not in self.graph.nodes:
-            raise UnknownNodeError("node", node, self.graph.nodes)
-        names = self.graph.order if node is None else (node,)
+        local = self._launch.local
+        if node is not None and node not in local.nodes:
+            raise UnknownNodeError("node", node, local.nodes)
+        names = local.order if node is None else (node,)
 
         def steer(execution: Execution) -> None:
             for name in names:

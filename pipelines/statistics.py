@@ -15,7 +15,18 @@ from typing import Any, Literal
 from .errors import shortened
 from .types import FailedItem
 
-__all__ = ["BLOCKED", "BUSY", "WAITING", "EdgeStatistics", "Latency", "Meter", "NodeStatistics", "Report", "Statistics"]
+__all__ = [
+    "BLOCKED",
+    "BUSY",
+    "WAITING",
+    "EdgeStatistics",
+    "Latency",
+    "Meter",
+    "NodeStatistics",
+    "PartStatistics",
+    "Report",
+    "Statistics",
+]
 
 BUSY, WAITING, BLOCKED = 0, 1, 2
 """What a node does: calls are in flight; no input; input or results, but no room for them."""
@@ -190,6 +201,15 @@ class EdgeStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class PartStatistics:
+    """One part of a split graph: its host, its state, and how many seconds ago it was heard of."""
+
+    host: str
+    state: str
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
 class Statistics:
     """A whole graph at one moment.
 
@@ -203,6 +223,8 @@ class Statistics:
         rate_in, rate_out: The same per second of ``elapsed``.
         nodes, edges: In the order of the dict.
         waits: When nothing moves: who waits for whom, one sentence a node. Else empty.
+        parts: Of a split graph: every part that was heard of. The other figures are those of this part,
+            but ``nodes`` and ``edges`` are those of all.
     """
 
     name: str
@@ -215,6 +237,7 @@ class Statistics:
     nodes: tuple[NodeStatistics, ...]
     edges: tuple[EdgeStatistics, ...]
     waits: tuple[str, ...] = ()
+    parts: tuple[PartStatistics, ...] = ()
 
     def node(self, name: str) -> NodeStatistics:
         """The statistics of one node; ``KeyError`` when there is none of that name."""

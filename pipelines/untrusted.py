@@ -343,6 +343,9 @@ def _inspector(limits: Limits) -> Callable[[str, Properties, Mapping[str, Any], 
                 message = f"{'.'.join(path)} of node {shown(name)} is over the limit"
                 hint = f"at most {bound}" if path != ("rate",) else f"at least one call in {bound} seconds"
                 problems.add("over_limit", ("nodes", name, "properties", *path), message, hint)
+        if properties.host is not None:
+            message = f"node {shown(name)} asks for the host {shown(properties.host)}"
+            problems.add("forbidden_host", ("nodes", name, "properties", "host"), message, "leave host out")
         if properties.executor not in limits.executors:
             message = f"node {shown(name)} asks for the executor {shown(properties.executor)}"
             hint = f"open to strangers are: {', '.join(sorted(limits.executors))}"

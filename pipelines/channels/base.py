@@ -41,7 +41,7 @@ class Port(Protocol):
         """Add one item that somebody waits for."""
         ...
 
-    def push_tomb(self, count: int) -> None:
+    def push_tomb(self, count: int, tickets: tuple[Ticket, ...] = ()) -> None:
         """Mark ``count`` positions as dropped, where that matters to the reader."""
         ...
 
@@ -81,7 +81,7 @@ class Inbox(Protocol):
         ...
 
     def take(self) -> tuple[tuple[Any, ...] | None, tuple[Ticket, ...], int]:
-        """Take the next: ``(q_elt, tickets, 0)``, or ``(None, (), n)`` for ``n`` cancelled positions."""
+        """Take the next: ``(q_elt, tickets, 0)``, or ``(None, tickets, n)`` for ``n`` cancelled positions."""
         ...
 
     def release(self) -> None:

@@ -6,13 +6,21 @@ plain items without looking at each.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
-__all__ = ["Ticket", "Tomb", "Tracked", "unite"]
+__all__ = ["Ticket", "Tomb", "Tracked", "followers", "unite"]
 
 
 class Ticket(Protocol):
-    """The claim of somebody who waits for what becomes of one item; counts its living descendants."""
+    """The claim of somebody who waits for what becomes of one item; counts its living descendants.
+
+    Attributes:
+        follows: Whether it also follows what is left of an item that was dropped or given up: tombstones,
+            and what goes to a dead-letter node. Else the item is told to have ended there.
+    """
+
+    follows: bool
 
     def branch(self, more: int) -> None:
         """The item now lives on in ``more`` further places (or fewer, when negative)."""
@@ -32,12 +40,16 @@ class Ticket(Protocol):
 
 
 class Tomb:
-    """Stands at the positions of ``count`` dropped items, so that a zip cancels their pairs."""
+    """Stands at the positions of ``count`` dropped items, so that a zip cancels their pairs.
 
-    __slots__ = ("count",)
+    One that has tickets stands for one position alone.
+    """
 
-    def __init__(self, count: int = 1) -> None:
+    __slots__ = ("count", "tickets")
+
+    def __init__(self, count: int = 1, tickets: tuple[Ticket, ...] = ()) -> None:
         self.count = count
+        self.tickets = tickets
 
 
 class Tracked:
@@ -50,7 +62,12 @@ class Tracked:
         self.tickets = tickets
 
 
-def unite(tickets: list[Ticket]) -> tuple[Ticket, ...]:
+def followers(tickets: Iterable[Ticket]) -> tuple[Ticket, ...]:
+    """Those that stay with what is left of a dropped item."""
+    return tuple([ticket for ticket in tickets if ticket.follows])
+
+
+def unite(tickets: Iterable[Ticket]) -> tuple[Ticket, ...]:
     """Each ticket once: what came together again, in a zip or a batch, lives on in one place."""
     united: dict[int, Ticket] = {}
     for ticket in tickets:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any
 
-from .entries import Ticket, unite
+from .entries import Ticket, followers, unite
 from .memory import MemoryChannel
 
 __all__ = ["MergeInbox", "SingleInbox", "ZipInbox", "join"]
@@ -127,8 +127,9 @@ class ZipInbox:
         tickets = [ticket for _, of_part, _ in parts for ticket in of_part]
         if any(tombs for _, _, tombs in parts):
             for ticket in tickets:
-                ticket.drop(self.node)
-            return None, (), 1
+                if not ticket.follows:
+                    ticket.drop(self.node)
+            return None, unite(followers(tickets)), 1
         return tuple([item for item, _, _ in parts]), unite(tickets), 0
 
     def release(self) -> None:
@@ -210,7 +211,11 @@ class MergeInbox:
         self._next = self.channels.index(channel) + 1
         channel.see_peak()
         item, tickets, tombs = channel.take()
-        return (None if tombs else (item,)), tickets, tombs
+        if tombs:
+            for ticket in tickets:
+                ticket.drop(channel.downstream)
+            return None, (), tombs
+        return (item,), tickets, 0
 
     def release(self) -> None:
         """Tell the writers that room was made."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from .base import UNBOUNDED
-from .entries import Ticket, Tomb, Tracked
+from .entries import Ticket, Tomb, Tracked, followers
 
 __all__ = ["MemoryChannel"]
 
@@ -141,14 +141,15 @@ class MemoryChannel:
         # Lossy channels may drop it again at once, which takes it off the count.
         self.push(entry)
 
-    def push_tomb(self, count: int) -> None:
-        """Mark ``count`` positions as dropped, if a zip further down counts them."""
+    def push_tomb(self, count: int, tickets: tuple[Ticket, ...] = ()) -> None:
+        """Mark ``count`` positions as dropped, if a zip further down counts them; ``tickets`` go along."""
         if not self.aligned:
             return
-        if self.items and type(self.items[-1]) is Tomb:
-            self.items[-1].count += count
+        last = self.items[-1] if self.items and not tickets else None
+        if type(last) is Tomb and not last.tickets:
+            last.count += count
         else:
-            self.items.append(Tomb(count))
+            self.items.append(Tomb(count, tickets))
             self.noted += 1
             self.tombs += 1
 
@@ -202,7 +203,7 @@ class MemoryChannel:
             self.noted -= 1
             self.tombs -= 1
             self.taken += entry.count
-            return None, (), entry.count
+            return None, entry.tickets, entry.count
         self.taken += 1
         return entry, (), 0
 
@@ -238,11 +239,18 @@ class MemoryChannel:
 
     def _lose(self, item: Any) -> None:
         self.dropped += 1
-        if type(item) is Tracked:
-            self.noted -= 1
-            for ticket in item.tickets:
+        self.push_tomb(1, self._untrack(item))
+
+    def _untrack(self, item: Any) -> tuple[Ticket, ...]:
+        """Tell those who wait for a lost item; gives those who stay with its tombstone."""
+        if type(item) is not Tracked:
+            return ()
+        self.noted -= 1
+        stay = followers(item.tickets) if self.aligned else ()
+        for ticket in item.tickets:
+            if ticket not in stay:
                 ticket.drop(self.downstream)
-        self.push_tomb(1)
+        return stay
 
     def _lose_oldest(self) -> None:
         # A tombstone at the head holds no item: the oldest item may stand behind it.
@@ -251,25 +259,22 @@ class MemoryChannel:
             self._lose_behind(head)
             return
         self.dropped += 1
-        if type(head) is Tracked:
-            self.noted -= 1
-            for ticket in head.tickets:
-                ticket.drop(self.downstream)
-        self._bury_at_head(1)
+        self._bury_at_head(1, self._untrack(head))
 
     def _lose_behind(self, tomb: Tomb) -> None:
         self.noted -= 1
         self.tombs -= 1
         if self.items:
             self._lose_oldest()
-        self._bury_at_head(tomb.count)
+        self._bury_at_head(tomb.count, tomb.tickets)
 
-    def _bury_at_head(self, count: int) -> None:
+    def _bury_at_head(self, count: int, tickets: tuple[Ticket, ...]) -> None:
         if not self.aligned:
             return
-        if self.items and type(self.items[0]) is Tomb:
-            self.items[0].count += count
+        first = self.items[0] if self.items and not tickets else None
+        if type(first) is Tomb and not first.tickets:
+            first.count += count
         else:
-            self.items.appendleft(Tomb(count))
+            self.items.appendleft(Tomb(count, tickets))
             self.noted += 1
             self.tombs += 1

@@ -28,16 +28,19 @@ Worker = Runner | Source
 class Assembly:
     """The channels and processors of one run; they exist before anything runs.
 
+    Args:
+        whole: The whole graph, if ``graph`` is one host's part of it.
+
     Attributes:
         processors: By node name, in the order of ``nodes``.
         channels: In the order of the graph's edges.
         routes: Those for failed items, by the name of the node that fails.
     """
 
-    def __init__(self, graph: Graph, env_vars: Mapping[str, Any]) -> None:
+    def __init__(self, graph: Graph, env_vars: Mapping[str, Any], whole: Graph | None = None) -> None:
         self.graph = graph
         with only_new_objects():
-            self.channels = [_channel(graph, edge) for edge in graph.edges]
+            self.channels = [_channel(whole or graph, edge) for edge in graph.edges]
             self.routes = {edge.upstream: channel for edge, channel in self.edges() if edge.route}
             self.processors = self._processors(env_vars)
 
@@ -53,10 +56,13 @@ class Assembly:
         outputs: dict[str, list[MemoryChannel]] = {name: [] for name in nodes}
         for edge, channel in self.edges():
             if not edge.route:
-                inputs[edge.downstream].append(channel)
-                outputs[edge.upstream].append(channel)
+                # Of a part of a split graph one end may be on another host.
+                if edge.downstream in nodes:
+                    inputs[edge.downstream].append(channel)
+                if edge.upstream in nodes:
+                    outputs[edge.upstream].append(channel)
         for edge, channel in self.edges():
-            if edge.route:
+            if edge.route and edge.downstream in nodes:
                 inputs[edge.downstream].append(channel)
         return {
             name: (InputProcessor if node.is_source else Processor)(
@@ -70,7 +76,7 @@ class Assembly:
         index = {name: i for i, name in enumerate(self.graph.nodes)}
         rows: list[list[MemoryChannel | None]] = [[None] * len(index) for _ in index]
         for edge, channel in self.edges():
-            if not edge.route:
+            if not edge.route and edge.upstream in index and edge.downstream in index:
                 rows[index[edge.upstream]][index[edge.downstream]] = channel
         return rows
 
@@ -82,7 +88,8 @@ class Assembly:
 
     def _keeps(self, node: Node, executor: Executor, executors: Mapping[str, Executor]) -> bool:
         """Whether all who receive the node's results can fetch them from where they are."""
-        receivers = [executors.get(self.graph.nodes[name].properties.executor) for name in node.downstreams]
+        nodes = self.graph.nodes
+        receivers = [executors.get(nodes[n].properties.executor) if n in nodes else None for n in node.downstreams]
         return bool(executor.keeps and receivers) and all(
             [receiver is not None and receiver.keeps == executor.keeps for receiver in receivers]
         )

@@ -94,7 +94,7 @@ class Away(Team):
         q_elt, tickets, tombs = self._inbox.take()
         self._inbox.release()
         if q_elt is None:
-            self._outbox.close(self._outbox.open(), Tomb(tombs), ())
+            self._outbox.close(self._outbox.open(), Tomb(tombs, tickets), ())
             return
         if self.steps is not None:
             self.steps -= 1

@@ -109,6 +109,9 @@ class BatchInbox:
             if q_elt is not None:
                 self._rows.append(q_elt)
                 self._tickets += tickets
+            else:
+                for ticket in tickets:
+                    ticket.drop(self.channels[0].downstream)
         if taken:
             self._inner.release()
         if self._rows and self._timer is None and self._batch.timeout is not None:

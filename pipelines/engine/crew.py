@@ -202,7 +202,7 @@ class Crew(Team):
         q_elt, tickets, tombs = self._inbox.take()
         self._inbox.release()
         if q_elt is None:
-            self._outbox.close(self._outbox.open(), Tomb(tombs), ())
+            self._outbox.close(self._outbox.open(), Tomb(tombs, tickets), ())
             return
         if self.steps is not None:
             self.steps -= 1

@@ -12,10 +12,11 @@ __all__ = ["Doors"]
 
 
 class Doors:
-    """The sources that the program feeds, and the sinks, of one graph."""
+    """The sources that the program feeds, and the sinks, of one graph; of a split one those that are here."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, whole: Graph) -> None:
         self._graph = graph
+        self._whole = whole
 
     @cached_property
     def fed(self) -> tuple[str, ...]:
@@ -25,7 +26,7 @@ class Doors:
     @cached_property
     def shapes(self) -> dict[str, dict[str, bool]]:
         """Of each such source the sinks that an item reaches, and whether there may be several results."""
-        return {name: result_shapes(self._graph, name) for name in self.fed}
+        return {name: result_shapes(self._whole, name) for name in self.fed}
 
     def check_sink(self, name: str) -> None:
         """Raise `UnknownNodeError` if ``name`` is no sink."""

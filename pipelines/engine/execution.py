@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..channels.base import UNBOUNDED
-from ..errors import AbortedError, LimitError, NodeError, StoppedError
+from ..errors import LimitError, NodeError
 from ..events import Hook, RunEnded, RunStarted
 from ..executors.base import Executor
 from ..statistics import Report, Statistics
 from .assembly import Assembly, Worker
-from .batching import BatchInbox
-from .model import Model
-from .run import Run, call_once
+from .ending import wind_up
+from .run import Run
 from .runner import Runner
 from .scheduler import Scheduler
 from .snapshot import edge_statistics, node_statistics, waits
 from .source import Source
 from .stalls import StallWatch
-from .submission import Submission
+from .submissions import Submissions
 from .taps import Collected, StreamPort
+
+if TYPE_CHECKING:
+    from .part import Part
 
 __all__ = ["Execution"]
 
@@ -50,7 +52,9 @@ class Execution:
         workers: What works for each node, by name, upstreams first.
         done: Resolves to the report when nothing of the run is alive any more.
         collected: The results of sinks that are kept for the report.
-        batches: Where items wait for more of them.
+        submissions: Items that somebody waits for.
+        acquired: The executors that are in use.
+        part: Joins the run to those of other hosts, if the graph is split.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Execution:
         max_items: int | None = None,
         max_seconds: float | None = None,
         executors: Mapping[str, Executor] = NO_EXECUTORS,
+        join: Callable[[Execution], Part] | None = None,
     ) -> None:
         self.assembly = assembly
         self.loop = asyncio.get_running_loop()
@@ -69,7 +74,7 @@ class Execution:
         self.scheduler.context.run(_inside.set, (*_inside.get(), self))
         self.run = Run(name, self.scheduler, hooks, max_items)
         self.executors = executors
-        self._acquired: list[Executor] = []
+        self.acquired: list[Executor] = []
         self.workers: dict[str, Worker] = assembly.workers(self.run, self.executors)
         self.done: asyncio.Future[Report] = self.loop.create_future()
         self.collected: dict[str, Collected] = {}
@@ -78,14 +83,14 @@ class Execution:
         self._max_seconds = max_seconds
         self._winding_up = False
         self._closing: asyncio.Task[None] | None = None
-        self._submissions: set[Submission] = set()
-        self._hurrying = False  # asked to be called when the graph comes to rest
-        self.batches = [w.inbox for w in self.runners() if isinstance(w.inbox, BatchInbox)]
+        self.submissions = Submissions(self)
         self._started_at: float | None = None
         self._elapsed: float | None = None
         self._error: BaseException | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._stalls = StallWatch(self)
+        self._joining: asyncio.Task[None] | None = None
+        self.part = join(self) if join is not None else None
 
     # Start and end.
 
@@ -98,7 +103,30 @@ class Execution:
         """Start everything; only the first call does anything."""
         if self.started or self.done.done():
             return
-        self._started_at = now = self.scheduler.clock()
+        self._started_at = self.scheduler.clock()
+        if self.part is None:
+            self._begin()
+        else:
+            self._joining = self.scheduler.make_task(self._join(self.part))
+
+    async def _join(self, part: Part) -> None:
+        """Meet the other parts of a split graph, and begin."""
+        try:
+            has_work = await part.join()
+        except asyncio.CancelledError:
+            self._finish("stopped" if self.run.draining else "aborted")
+        except Exception as error:
+            self._error = error
+            self._finish("failed")
+        else:
+            if has_work:
+                self._begin()
+                part.start()
+            else:
+                self._finish("completed")
+
+    def _begin(self) -> None:
+        now = self.scheduler.clock()
         for worker in self.workers.values():
             worker.meter.since = now
         self.scheduler.live = sum(not worker.ended for worker in self.workers.values())
@@ -113,13 +141,17 @@ class Execution:
     def _acquire_executors(self) -> None:
         for executor in self.executors.values():
             executor.acquire()
-            self._acquired.append(executor)
+            self.acquired.append(executor)
 
     def stop(self) -> None:
         """Stop the sources; what is inside goes on to the end."""
         if not self.started:
             self._finish("stopped")
             return
+        if self._is_joining(draining=True):
+            return
+        if self.part is not None and not self.run.draining:
+            self.part.tell_stop()
         for worker in self.workers.values():
             if isinstance(worker, Source):
                 self.run.draining = self.run.draining or not worker.ended
@@ -134,11 +166,21 @@ class Execution:
         """Cancel everything now."""
         if not self.started:
             self._finish("aborted")
+        elif self._is_joining(draining=False):
+            return
         elif self._closing is not None:
             if self._winding_up:
                 self._closing.cancel()  # a cleanup that hangs; the others still run
         else:
             self.scheduler.abort()
+
+    def _is_joining(self, *, draining: bool) -> bool:
+        """Whether it had not begun yet; then it ends here."""
+        if self._joining is None or self._joining.done():
+            return False
+        self.run.draining = draining
+        self._joining.cancel()
+        return True
 
     async def see_to_the_end(self) -> None:
         """Wait for the end of an abort, even if the caller is cancelled; then that is raised."""
@@ -175,58 +217,31 @@ class Execution:
         for worker in self.workers.values():
             worker.shut()
         for processor in self.assembly.processors.values():
-            processor.outcome = self._outcome()
-        if self._acquired or any([worker.node.cleanup or worker.node.is_model for worker in self.workers.values()]):
+            processor.outcome = self.outcome()
+        nodes = [worker.node for worker in self.workers.values()]
+        if self.acquired or self.part is not None or any([node.cleanup or node.is_model for node in nodes]):
             self._closing = self.scheduler.make_task(self._wind_up())
         else:
-            self._finish(self._outcome())
+            self._finish(self.outcome())
 
     async def _wind_up(self) -> None:
         self._winding_up = True  # from here on a cancellation finds somebody to handle it
         try:
-            away = [runner.away for runner in self.runners() if runner.away is not None]
-            if self._outcome() in ("failed", "aborted"):
-                for team in away:
-                    team.cancel()
-            for worker in self.workers.values():
-                await self._clean_up(worker)
-            for executor in self._acquired:
-                await executor.release()
+            await wind_up(self)
         finally:
-            self._finish(self._outcome())
+            self._finish(self.outcome())
 
-    async def _clean_up(self, worker: Worker) -> None:
-        try:
-            if isinstance(worker, Runner) and worker.executor is not None:
-                await self._clean_up_away(worker)
-            elif worker.begun:
-                await self._clean_up_here(worker)
-        except NodeError as error:
-            self._note_cleanup(error)
-        except asyncio.CancelledError as error:
-            # The loop is being shut down around the graph; the other nodes are cleaned up all the same.
-            self._note_cleanup(NodeError(worker.name, cause=error))
-
-    async def _clean_up_here(self, worker: Worker) -> None:
-        try:
-            if isinstance(worker, Runner) and isinstance(worker.call, Model):
-                await call_once(worker.processor, worker.call.close)
-        finally:
-            if worker.node.cleanup is not None:
-                await call_once(worker.processor, worker.node.cleanup)
-
-    async def _clean_up_away(self, worker: Runner) -> None:
-        if worker.away is not None:
-            for error in await worker.away.finish(self._outcome()):
-                self._note_cleanup(NodeError(worker.name, cause=error))
-
-    def _note_cleanup(self, error: NodeError) -> None:
+    def note_error(self, error: Exception) -> None:
+        """Something failed at the end: that is the run's failure, unless it has another."""
         if self.error is None:
             self._error = error
-        else:
+        elif isinstance(error, NodeError):
             logger.error("cleanup of node %r failed", error.node, exc_info=error)
+        else:
+            logger.error("the end of run %r failed", self.run.name, exc_info=error)
 
-    def _outcome(self) -> Outcome:
+    def outcome(self) -> Outcome:
+        """How the run ends, as far as is known."""
         if self.error is not None:
             return "failed"
         if self.scheduler.aborting:
@@ -247,7 +262,7 @@ class Execution:
         self._elapsed = self.elapsed
         for worker in self.workers.values():
             worker.shut()
-        self._end_submissions(outcome)
+        self.submissions.end(outcome)
         for stream in self.streams:
             stream.error = self.error
             stream.close()
@@ -303,37 +318,6 @@ class Execution:
             self.workers[sink].on_room()
             self.scheduler.cut_turn()
 
-    # Submitted items.
-
-    def submit(self, submission: Submission) -> None:
-        """Follow a submitted item; it is told if the run ends before its result is there."""
-        self._submissions.add(submission)
-        submission.future.add_done_callback(lambda _: self._submissions.discard(submission))
-        self._ask_to_hurry()
-
-    def _ask_to_hurry(self) -> None:
-        if self.batches and self._submissions and not self._hurrying:
-            self._hurrying = True
-            self.scheduler.on_park(self._hurry_batches)
-
-    def _hurry_batches(self) -> None:
-        """Nobody waits for a batch to fill while nothing else is on its way to it."""
-        self._hurrying = False
-        if not any(runner.in_flight for runner in self.runners()):
-            for batch in self.batches:
-                batch.hurry()
-        self._ask_to_hurry()
-
-    def _end_submissions(self, outcome: Outcome) -> None:
-        for submission in list(self._submissions):
-            if outcome in ("completed", "stopped"):
-                error: BaseException = StoppedError("the graph ended before the item was through")
-            else:
-                verb = "failed" if outcome == "failed" else "was aborted"
-                error = AbortedError(f"the graph {verb} while the item was inside")
-                error.__cause__ = self.error
-            submission.fail(error)
-
     # Statistics.
 
     @property
@@ -358,7 +342,12 @@ class Execution:
         return "paused" if live and all(worker.paused for worker in live) else "running"
 
     def statistics(self, state: str | None = None, now: float | None = None) -> Statistics:
-        """A snapshot; at the end of the run, of then."""
+        """A snapshot; at the end of the run, of then. Of a split graph that of all parts."""
+        own = self.own_statistics(state, now)
+        return own if self.part is None else self.part.whole(own)
+
+    def own_statistics(self, state: str | None = None, now: float | None = None) -> Statistics:
+        """The same, of this part alone."""
         elapsed = self.elapsed
         now = self.scheduler.clock() if now is None else now
         graph, workers = self.assembly.graph, self.workers

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..channels.base import UNBOUNDED, Port
-from ..channels.entries import Ticket, Tomb
+from ..channels.entries import Ticket, Tomb, followers
 from ..channels.memory import MemoryChannel
 from ..errors import NodeError
 from ..statistics import Meter
@@ -251,7 +251,9 @@ class Outbox:
         elif kind is GivenUp:
             self._dispatch_failed(outcome.failed, tickets)
         elif kind is Tomb:
-            self.bury(outcome.count)
+            self.bury(outcome.count, outcome.tickets)
+            for ticket in outcome.tickets:
+                ticket.drop(self.name)
         elif tickets:
             self._dispatch_tracked(outcome, tickets)
         else:
@@ -278,26 +280,36 @@ class Outbox:
             return
         if outcome is SKIP:
             self.meter.skipped += 1
+            self.bury(1, tickets)
             for ticket in tickets:
                 ticket.drop(self.name)
         else:
             self.meter.sent += 1
             target = next(channel for channel in self.channels if channel.downstream == outcome.node)
             target.push_tracked(outcome.value, tickets) if tickets else target.push(outcome.value)
-        self.bury(1, but=outcome.node)
+            self.bury(1, tickets, but=outcome.node)
 
     def _dispatch_failed(self, failed: FailedItem, tickets: tuple[Ticket, ...]) -> None:
         for ticket in tickets:
             ticket.fail(NodeError(failed.node, failed.item, failed.attempts, cause=failed.error))
-        if self.route is not None:
+        self.bury(1, tickets)
+        stay = followers(tickets)
+        if self.route is None:
+            for ticket in stay:
+                ticket.drop(self.name)
+        elif stay:
+            self.route.push_tracked(failed, stay)
+        else:
             self.route.push(failed)
-        self.bury(1)
 
-    def bury(self, count: int, but: str = "") -> None:
-        """Leave ``count`` tombstones in all ports except the one to ``but``."""
+    def bury(self, count: int, tickets: tuple[Ticket, ...] = (), but: str = "") -> None:
+        """Leave ``count`` tombstones in all ports except the one to ``but``, with those of ``tickets`` that follow."""
+        stay = followers(tickets)
         for channel in self.channels:
-            if channel.downstream != but:
-                channel.push_tomb(count)
+            if channel.downstream != but and channel.aligned:
+                for ticket in stay:
+                    ticket.branch(1)
+                channel.push_tomb(count, stay)
 
     def extend(self, items: list[Any]) -> None:
         """Push many plain items into all ports and taps; there must be room."""

@@ -44,7 +44,7 @@ class OutputQueue:
         if (now := self._clock()) >= self._scheduler.deadline:
             await self._scheduler.breathe(now)
         gate = self._gate
-        if gate.credit <= 0 or gate.line or type(item) is To:
+        if gate.credit <= 0 or gate.line or type(item) is To or self._source.track is not None:
             await self._put_first(item, ())
             return
         gate.credit -= 1
@@ -61,10 +61,10 @@ class OutputQueue:
         """Send an item for which there is no credit yet, or that is more than a plain one."""
         gate, outbox = self._gate, self._outbox
         await gate.spend()
-        if tickets or type(item) is To:
+        if tickets or type(item) is To or self._source.track is not None:
             if type(item) is To:
                 check_target(item, self._source.node)
-            outbox.dispatch(item, tickets)
+            self._source.dispatch(item, tickets)
             gate.credit = 0  # not every reader has something now: the next put tells them again
         else:
             self._meter.sent += 1
@@ -91,7 +91,7 @@ class OutputQueue:
             failure = NodeError(source.name, item, cause=error)
             self._scheduler.fail(failure)  # also if the coro catches it
             raise failure from error
-        self._outbox.dispatch(GivenUp(failed))
+        source.dispatch(GivenUp(failed), ())
         self._gate.credit = 0
         self._outbox.announce()
 

@@ -332,7 +332,7 @@ class Runner:
         q_elt, tickets, tombs = self.inbox.take()
         if q_elt is None:
             self.inbox.release()
-            self.outbox.dispatch(Tomb(tombs))
+            self.outbox.dispatch(Tomb(tombs, tickets))
             self.outbox.announce()
         else:
             await flight.fly(self, members, iter((q_elt,)), now, tuples=True, tickets=tickets)

@@ -69,7 +69,7 @@ def waits(graph: Graph, workers: Mapping[str, Worker]) -> tuple[str, ...]:
     name = _first_waiting(graph, workers)
     path: list[str] = []
     seen: set[str] = set()
-    while name is not None and name not in seen:
+    while name is not None and name not in seen and name in workers:
         seen.add(name)
         sentence, name = _explain(workers[name])
         path.append(sentence)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
+from ..channels.entries import Ticket
 from ..errors import ClosedError, LimitError, NodeError
 from ..events import NodeEnded, NodeStarted
 from ..graph.model import CallKind, Node
@@ -38,6 +39,8 @@ class Source:
         progress: How far the coro says it is, 0 to 1; None if it does not say.
         ended: Nothing more will come, and the channels are closed.
         queued: Whether the scheduler has it on its list.
+        track: Gives the ticket that follows the next item; it gives None for an item that need not be sent.
+            None itself: items are not followed.
     """
 
     __slots__ = (
@@ -59,6 +62,7 @@ class Source:
         "queue",
         "queued",
         "run",
+        "track",
     )
 
     def __init__(self, node: Node, processor: Processor, outbox: Outbox, run: Run, call: Callable[..., Any]) -> None:
@@ -72,6 +76,7 @@ class Source:
         self.ended = False
         self.begun = False
         self.queued = False
+        self.track: Callable[[], Ticket | None] | None = None
         self._call = call
         self._scheduler = run.scheduler
         self._stopping = False
@@ -302,6 +307,8 @@ class Source:
     def _plan(self, now: float) -> tuple[list[Runner], Mesh | None, int]:
         """Where items can fly from here, and how many."""
         outbox = self.outbox
+        if self.track is not None:
+            return [], None, 0
         members, most = stretch_behind(outbox.sole)
         if now >= outbox.no_mesh_until and (members[-1].outbox if members else outbox).fans_out:
             mesh = mesh_behind(None, outbox, 0.0, STRETCH_SECONDS)
@@ -320,7 +327,7 @@ class Source:
         """Send up to ``credit`` items; whether the iterator is exhausted."""
         outbox, meter, batch = self.outbox, self.meter, list[Any]()
         append = batch.append if outbox.fans_out else outbox.append
-        limited = self.run.items_left is not None
+        limited = self.run.items_left is not None or self.track is not None
         scheduler, clock = self._scheduler, self._scheduler.clock
         done = aside = 0
         try:
@@ -346,8 +353,17 @@ class Source:
         """Send one item into the channels; there must be room."""
         if type(item) is To:
             check_target(item, self.node)
-        self.outbox.dispatch(item)
+        self.dispatch(item, ())
         self.outbox.announce()
+
+    def dispatch(self, outcome: Any, tickets: tuple[Ticket, ...]) -> None:
+        """Send something that is more than a plain item, or that is followed."""
+        if self.track is not None:
+            origin = self.track()
+            if origin is None:
+                return
+            tickets = (*tickets, origin)
+        self.outbox.dispatch(outcome, tickets)
 
     def take_back(self, done: int, rest: list[Any] | None) -> None:
         """A flight from here is over: so many items have flown."""

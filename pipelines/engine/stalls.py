@@ -69,6 +69,6 @@ class StallWatch:
         busy = len(execution.scheduler.tasks) > 1 + blocked or bool(execution.streams)
         waiting = any(w.paused or (isinstance(w, Source) and w.is_fed and not w.ended) for w in workers)
         timed = any(r.node.properties.rate is not None for r in execution.runners()) or any(
-            batch.timed for batch in execution.batches
+            batch.timed for batch in execution.submissions.batches
         )
         return not (busy or waiting or timed)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import SkippedError
 from ..graph import Graph
 
-__all__ = ["Submission", "result_shapes"]
+__all__ = ["Claim", "Home", "Submission", "result_shapes"]
 
 
 class Submission:
@@ -20,6 +20,8 @@ class Submission:
     """
 
     __slots__ = ("_living", "_many", "_results", "_skipped_at", "future")
+
+    follows = False
 
     def __init__(self, future: asyncio.Future[Any], many: Mapping[str, bool]) -> None:
         self.future = future
@@ -61,6 +63,50 @@ class Submission:
             if sink in self._results
         }
         self.future.set_result(next(iter(values.values())) if len(self._many) == 1 else values)
+
+
+class Home(Protocol):
+    """Tells the host where an item was submitted what becomes of it."""
+
+    def report(self, host: str, number: int, key: str, what: str, *details: Any) -> None:
+        """Say that ``what`` happened to an item of ``host``; the same ``key`` means the same happening."""
+        ...
+
+
+class Claim:
+    """The ticket of an item that was submitted on another host; tells its `Submission` there."""
+
+    __slots__ = ("_entry", "_home", "_said", "host", "number")
+
+    follows = False
+
+    def __init__(self, home: Home, entry: str, host: str, number: int) -> None:
+        self._home = home
+        self._entry = entry
+        self._said = 0
+        self.host = host
+        self.number = number
+
+    def _say(self, what: str, *details: Any) -> None:
+        self._said += 1
+        self._home.report(self.host, self.number, f"{self._entry}/{self._said}", what, *details)
+
+    def branch(self, more: int) -> None:
+        """The item lives on in ``more`` further places."""
+        if more:
+            self._say("branch", more)
+
+    def drop(self, node: str) -> None:
+        """One of the places ended at ``node``."""
+        self._say("drop", node)
+
+    def result(self, sink: str, value: Any) -> None:
+        """A sink returned ``value``."""
+        self._say("result", sink, value)
+
+    def fail(self, error: BaseException) -> None:
+        """It failed, whatever else becomes of it."""
+        self._say("fail", getattr(error, "node", ""), str(error.__cause__ or error))
 
 
 def result_shapes(graph: Graph, source: str) -> dict[str, bool]:

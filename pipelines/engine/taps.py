@@ -39,7 +39,7 @@ class Collected:
         """Keep a result; the outbox of a sink settles its tickets itself."""
         self.push(item)
 
-    def push_tomb(self, count: int) -> None:
+    def push_tomb(self, count: int, tickets: tuple[Ticket, ...] = ()) -> None:
         """What was dropped is not collected."""
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class StreamPort:
         """Buffer a result; the outbox of a sink settles its tickets itself."""
         self.push(item)
 
-    def push_tomb(self, count: int) -> None:
+    def push_tomb(self, count: int, tickets: tuple[Ticket, ...] = ()) -> None:
         """What was dropped is not streamed."""
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import RemoteError, TravelError, shortened
@@ -13,16 +14,17 @@ from .base import Failure
 __all__ = ["portable", "sendable", "why_not"]
 
 
-def portable(error: BaseException, what: str = "") -> BaseException:
+def portable(error: BaseException, what: str = "", dumps: Callable[[Any], bytes] = pickle.dumps) -> BaseException:
     """The exception as it can travel to the parent process, with the worker's traceback in a note.
 
     Args:
         what: Said in front of the error's own message, if anything is to be said.
+        dumps: Pickles on that way.
     """
     text = "".join(traceback.format_exception(error)).rstrip()
     if what:
         told: BaseException = TravelError(f"{what}: {type(error).__name__}: {shortened(error, str)}")
-    elif isinstance(error, Exception) and _survives(error):
+    elif isinstance(error, Exception) and _survives(error, dumps):
         told = error
     else:
         told = RemoteError(type(error).__name__, shortened(error, str, 2000))
@@ -30,9 +32,9 @@ def portable(error: BaseException, what: str = "") -> BaseException:
     return told
 
 
-def _survives(error: BaseException) -> bool:
+def _survives(error: BaseException, dumps: Callable[[Any], bytes]) -> bool:
     try:
-        return type(pickle.loads(pickle.dumps(error, 5))) is type(error)
+        return type(pickle.loads(dumps(error))) is type(error)
     except Exception:
         return False
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from ..errors import UnknownNodeError
 from ..types import CoroMap, GraphDict
 from . import draw, shape
 from .model import CallKind, Edge, Node
@@ -87,6 +90,35 @@ class Graph:
         return {"nodes": nodes, "graph": {name: list(targets) for name, targets in self._written["graph"].items()}}
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts over which the graph is split, in the order of ``nodes``; empty if it is not."""
+        return tuple(dict.fromkeys([n.properties.host for n in self.nodes.values() if n.properties.host is not None]))
+
+    def part(self, host: str) -> Graph:
+        """What ``host`` runs of a split graph: its nodes, and all edges that begin or end at one of them.
+
+        Raises:
+            UnknownNodeError: No node is on that host.
+        """
+        if host not in self.hosts:
+            raise UnknownNodeError("host", host, self.hosts)
+        nodes = {name: node for name, node in self.nodes.items() if node.properties.host == host}
+        return Graph(
+            MappingProxyType(nodes),
+            tuple([name for name in self.order if name in nodes]),
+            tuple([edge for edge in self.edges if edge.upstream in nodes or edge.downstream in nodes]),
+            tuple([name for name in self.sources if name in nodes]),
+            tuple([name for name in self.sinks if name in nodes]),
+            self._written,
+        )
+
+    @property
+    def digest(self) -> str:
+        """What the graph is known by among the parts of a run: equal for equal dicts, functions by name."""
+        text = json.dumps(self.to_dict(), sort_keys=True, default=_named)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @property
     def is_resolved(self) -> bool:
         """Whether every coro is known, so that the graph can run."""
         return not any(node.kind is CallKind.UNRESOLVED for node in self.nodes.values())
@@ -107,6 +139,10 @@ class Graph:
     def json_schema() -> dict[str, Any]:
         """The shape of a graph dict in JSON Schema, draft 2020-12: types, keys and ranges, no wiring."""
         return shape.json_schema()
+
+
+def _named(value: Any) -> str:
+    return f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', type(value).__qualname__)}"
 
 
 def assembled(parts: Parts) -> Graph:

@@ -47,14 +47,15 @@ CODES = MappingProxyType(
         "unknown_coro": "coro, setup or cleanup names no known function",
         # properties
         "bad_executor": "the coro cannot run on this executor",
+        "missing_host": "other nodes say which host runs them, this one does not",
         "source_property": "the property has no meaning on a source",
         "unknown_executor": "there is no executor of this name",
-        "unsupported_host": "split graphs are not there yet",
         # graphs from strangers
         "bad_key": "a key of an object is not text",
         "bad_text": "text holds half a surrogate pair, which no encoding can carry",
         "duplicate_key": "an object holds the same key twice",
         "forbidden_executor": "the executor is not open to strangers",
+        "forbidden_host": "strangers do not say which host runs a node",
         "huge_number": "an integer needs more than 64 bits",
         "invalid_json": "the text is not JSON",
         "invalid_utf8": "the bytes are not UTF-8",

@@ -70,12 +70,23 @@ def read_graph(
     named = (*EXECUTORS, *executors)
     reader = _Reader(wiring, resolver, problems, shared, shared_written, inspect, named)
     nodes = {name: reader.node(draft) for name, draft in reading.drafts.items()}
+    _check_hosts(nodes, problems)
     zips = any([node.zips for node in nodes.values()])
     if zips and wiring.acyclic:
         check_zips(nodes, wiring.order, problems)
     problems.refuse()
     counts = counted(nodes, wiring.order) if zips else set()
     return Parts(nodes, tuple(wiring.order), _edges(nodes, wiring, counts), _written(reading))
+
+
+def _check_hosts(nodes: Mapping[str, Node], problems: Problems) -> None:
+    hosts = dict.fromkeys([node.properties.host for node in nodes.values()])
+    if len(hosts) > 1 and None in hosts:
+        known = ", ".join(shown(host) for host in hosts if host is not None)
+        for name, node in nodes.items():
+            if node.properties.host is None:
+                message = f"node {shown(name)} does not say which host runs it, as others do"
+                problems.add("missing_host", ("nodes", name, "properties", "host"), message, f"hosts are: {known}")
 
 
 def _connected(reading: Reading, shared: Mapping[str, Any], problems: Problems) -> Wiring:
@@ -169,13 +180,6 @@ class _Reader:
             message = f"node {shown(draft.name)}: unknown executor {shown(properties.executor)}"
             hint = self.problems.choices(properties.executor, self.executors, "there are")
             self.problems.add("unknown_executor", (*at, "executor"), message, hint)
-        if properties.host is not None:
-            message = (
-                f"node {shown(draft.name)} asks for host {shown(properties.host)}, but a graph cannot be split yet"
-            )
-            self.problems.add(
-                "unsupported_host", (*at, "host"), message, "leave host out: all nodes run in one process"
-            )
         if source and self.wiring.certain:
             self._check_source(draft, properties, at)
 

@@ -8,6 +8,8 @@ from typing import Any
 class TicketLog:
     """Counts its item's places and notes where they ended."""
 
+    follows = False
+
     def __init__(self) -> None:
         self.places = 1
         self.told: list[tuple[Any, ...]] = []

@@ -98,7 +98,7 @@ def test_a_report_of_broken_things_is_json() -> None:
     failed = FailedItem(BrokenError(), "n", BrokenError(), 2)
     report = Report("run", "failed", statistics, {"out": [{1}]}, (failed,), BrokenError())
     data = json.loads(json_report(report))
-    assert data["statistics"] == statistics.to_dict() | {"nodes": [], "edges": [], "waits": []}
+    assert data["statistics"] == statistics.to_dict() | {"nodes": [], "edges": [], "waits": [], "parts": []}
     assert data["outputs"] == {"out": ["{1}"]}
     assert data["failures"] == [
         {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import GraphError, Problem
+from pipelines.errors import GraphError, Problem, UnknownNodeError
 from pipelines.graph import CallKind, Graph
 from pipelines.signature import lift
 
@@ -460,9 +460,23 @@ def test_p7_other_executors_are_refused_with_those_there_are(executor: str) -> N
     assert problem.hint.endswith("there are: loop, thread, process, ray")
 
 
-def test_p7_split_graphs_are_not_there_yet() -> None:
-    (problem,) = found(behind(plain, host="left"))
-    assert (problem.code, problem.path) == ("unsupported_host", "nodes.out.properties.host")
+def test_p7_of_a_split_graph_every_node_says_its_host() -> None:
+    given = behind(plain, host="left")
+    (problem,) = found(given)
+    assert (problem.code, problem.path) == ("missing_host", "nodes.inp.properties.host")
+    assert problem.hint == "hosts are: 'left'"
+    assert Graph.parse(given, defaults={"host": "right"}).hosts == ("right", "left")
+
+
+def test_a_part_has_the_edges_that_begin_or_end_there() -> None:
+    graph = Graph.parse(behind(plain, host="left"), defaults={"host": "right"})
+    part = graph.part("left")
+    assert (list(part.nodes), part.order, part.sources, part.sinks) == (["out"], ("out",), (), ("out",))
+    assert part.edges == graph.edges
+    assert part.digest == graph.digest == Graph.parse(graph.to_dict()).digest
+    assert graph.digest != Graph.parse(behind(plain)).digest
+    with pytest.raises(UnknownNodeError, match="unknown host 'middle'; there are: right, left"):
+        graph.part("middle")
 
 
 def test_p7_properties_without_meaning_on_a_source() -> None:
