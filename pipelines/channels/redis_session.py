@@ -109,6 +109,7 @@ class Session:
         self._events: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._edges: set[str] = set()
+        self._writer: asyncio.Task[None]
         self._joined = self._closed = False
 
     # Coming and going.
@@ -129,7 +130,8 @@ class Session:
             raise
         if not self.finished:
             self._joined = True
-            for work in (self._write(), self._renew(), self._listen()):
+            self._writer = self.spawn(self._write())
+            for work in (self._renew(), self._listen()):
                 self.spawn(work)
 
     async def _wait_for_place(self, on_standby: Callable[[], None] | None) -> None:
@@ -192,6 +194,8 @@ class Session:
 
     async def _leave_done(self) -> None:
         await self.settlements.settled()
+        # Whoever still asked would find this part missing, and bring it back.
+        await self._end_tasks({self._writer})
         await self.log.do("leave", True)
         # Nobody will write this once more, should Redis be killed before it has written it to its file.
         for _ in range(60):
@@ -213,15 +217,18 @@ class Session:
         self.log.stop(self.left)
         self.settlements.stop()
         try:
-            while tasks := self._tasks - {asyncio.current_task()}:
-                for task in tasks:
-                    task.cancel()
-                # Up to Python 3.11 `asyncio.wait_for` may swallow a cancellation; then it needs another one.
-                await asyncio.wait(tasks, timeout=0.1)
+            await self._end_tasks(set())
             for line in self._lines:
                 await line.close()
         finally:
             await self._server.close()
+
+    async def _end_tasks(self, spared: set[asyncio.Task[Any]]) -> None:
+        while tasks := self._tasks - spared - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            # Up to Python 3.11 `asyncio.wait_for` may swallow a cancellation; then it needs another one.
+            await asyncio.wait(tasks, timeout=0.1)
 
     async def learn_of_failure(self) -> None:
         """Read the note of the part that failed, if there is one."""

@@ -162,6 +162,11 @@ class Execution:
         for worker in self.workers.values():
             worker.resume()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether everything has ended, but for cleanups."""
+        return self._winding_up or self.done.done()
+
     def abort(self) -> None:
         """Cancel everything now."""
         if not self.started:

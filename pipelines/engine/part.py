@@ -31,6 +31,11 @@ logger = logging.getLogger(__name__)
 PUBLISH_EVERY = 1.0
 """Seconds after which a part shows the others its statistics."""
 
+FINAL = frozenset({"completed", "stopped"})
+"""States of parts that are done."""
+
+NOT_SEEN = {"state": "unknown"}
+
 FAREWELL = 5.0
 """Seconds that a part which failed tries to tell the others."""
 
@@ -67,6 +72,7 @@ class Part:
         self._heard: set[tuple[int, str]] = set()
         self._mail: deque[tuple[str, bytes]] = deque()
         self._posting = asyncio.Lock()
+        self._news = asyncio.Event()
         self._others: Mapping[str, tuple[float, Any]] = {}
         self.link = Link(
             split.redis,
@@ -126,13 +132,14 @@ class Part:
         self.scheduler.ended()
 
     async def leave(self, outcome: str, error: BaseException | None) -> None:
-        """Part from the others: done, or telling them why not."""
+        """Part from the others: when all are done, or telling them why not."""
         link = self.link
         try:
-            if outcome in ("completed", "stopped"):
+            if outcome in FINAL:
                 await self.flush()
-                await self._publish(outcome)
-                await link.leave(clean=True)
+                await self._see_all_through(outcome)
+                if not link.failed.done():
+                    await link.leave(clean=True)
             elif not link.failed.done() and not link.lost.done():
                 async with asyncio.timeout(FAREWELL):
                     await self._publish(outcome)
@@ -141,6 +148,29 @@ class Part:
             logger.warning("part %r could not tell the others of its end: Redis does not answer", self.host)
         finally:
             await link.leave(clean=False)
+
+    async def _see_all_through(self, outcome: str) -> None:
+        """Return when every part is done, or one has failed: only then is it known how the graph's run ends."""
+        link = self.link
+        await link.settled()
+        await self._publish(outcome)
+        for host in self._elsewhere:
+            await link.tell(host, encode(("done",)))
+        while not link.failed.done() and not link.lost.done():
+            self._news.clear()
+            await self._look_around()
+            if all(self._others.get(host, (0.0, NOT_SEEN))[1]["state"] in FINAL for host in self._elsewhere):
+                return
+            news: asyncio.Future[Any] = asyncio.ensure_future(self._news.wait())
+            try:
+                events: list[asyncio.Future[Any]] = [news, link.failed, link.lost]
+                await asyncio.wait(events, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                news.cancel()
+
+    @property
+    def _elsewhere(self) -> list[str]:
+        return [host for host in self._graph.hosts if host != self.host]
 
     def _on_failed(self, note: bytes) -> None:
         host, node, kind, text = decode(note)
@@ -162,9 +192,8 @@ class Part:
 
     def tell_stop(self) -> None:
         """Have the other parts stop their sources too."""
-        for host in self._graph.hosts:
-            if host != self.host:
-                self._post(host, ("stop",))
+        for host in self._elsewhere:
+            self._post(host, ("stop",))
 
     def _post(self, host: str, words: tuple[Any, ...]) -> None:
         self._mail.append((host, encode(words)))
@@ -186,6 +215,8 @@ class Part:
             what, *details = decode(message.body)
             if what == "stop":
                 self._execution.stop()
+            elif what == "done":
+                self._news.set()
             else:
                 self._on_claim(what, *details)
 
@@ -231,10 +262,14 @@ class Part:
 
     async def _show(self) -> None:
         while True:
-            await self._publish(None)
-            snapshots = await self.link.snapshots()
-            self._others = {host: (age, decode(body)) for host, (age, body) in snapshots.items() if host != self.host}
+            if not self._execution.is_over:
+                await self._publish(None)
+            await self._look_around()
             await asyncio.sleep(PUBLISH_EVERY)
+
+    async def _look_around(self) -> None:
+        snapshots = await self.link.snapshots()
+        self._others = {host: (age, decode(body)) for host, (age, body) in snapshots.items() if host != self.host}
 
     async def _publish(self, outcome: str | None) -> None:
         own = self._execution.own_statistics(outcome).to_dict()
