@@ -215,16 +215,16 @@ class Statistics:
 
     Attributes:
         name: The run's name.
-        state: ``new``, ``running``, ``paused``, ``draining``, ``aborting``, ``completed``, ``failed``,
-            ``stopped`` or ``aborted``.
+        state: ``new``, ``joining`` (a part that waits for its place among the others), ``running``,
+            ``paused``, ``draining``, ``aborting``, ``completed``, ``failed``, ``stopped`` or ``aborted``.
         elapsed: Seconds since the start, until the end.
         items_in: Items put by all sources.
         items_out: Results of all sinks.
         rate_in, rate_out: The same per second of ``elapsed``.
         nodes, edges: In the order of the dict.
         waits: When nothing moves: who waits for whom, one sentence a node. Else empty.
-        parts: Of a split graph: every part that was heard of. The other figures are those of this part,
-            but ``nodes`` and ``edges`` are those of all.
+        parts: Of a split graph: every part that was heard of. ``name``, ``state``, ``elapsed`` and ``waits``
+            are those of this part, the figures those of all.
     """
 
     name: str

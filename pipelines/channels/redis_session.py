@@ -26,6 +26,9 @@ T = TypeVar("T")
 ASK_SCRIPT, JOIN_SCRIPT = Script(ASK), Script(JOIN)
 
 WEEK = 7 * 24 * 3600.0
+FAILED_KEPT = 60.0
+"""Seconds for which the keys of a failed run are kept when its parts have left."""
+
 FAREWELL = 1.0
 """Seconds that a part which leaves before the end waits for Redis."""
 
@@ -208,6 +211,10 @@ class Session:
         try:
             async with asyncio.timeout(FAREWELL):
                 await self.settlements.settled()
+                if self.failed.done():
+                    # Those who come soon learn of it; those who come later begin anew.
+                    self._me.expiry_ms = round(1000 * FAILED_KEPT)
+                    await self.log.do("renew", list(self._edges))
                 await self.log.do("leave", False)
         except (TimeoutError, PipelinesError):
             return
@@ -243,12 +250,12 @@ class Session:
         return self._events.setdefault(name, asyncio.Event())
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """Wait until the event, or so long."""
+        """Wait until the event, or so long; whoever waits looks whether there is anything in either case."""
+        glance = asyncio.get_running_loop().call_later(seconds, event.set)
         try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            return
+            await event.wait()
+        finally:
+            glance.cancel()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task that ends when the part leaves, if not before."""

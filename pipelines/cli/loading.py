@@ -31,6 +31,8 @@ class Order:
         assignments: Values to replace, as ``--set`` takes them.
         collect: Names of sinks whose results are wanted.
         traceback: Whether to show where an import failed.
+        host: Whose part of a split graph is wanted.
+        redis: Where the parts meet.
     """
 
     file: str
@@ -38,6 +40,8 @@ class Order:
     assignments: Sequence[str] = ()
     collect: Sequence[str] = ()
     traceback: bool = False
+    host: str | None = None
+    redis: str | None = None
 
     @property
     def name(self) -> str:
@@ -97,9 +101,10 @@ def load(order: Order, *, names: bool = True, to_run: bool = False) -> Graph:
     assign(document, order.assignments, problems)
     with contextlib.redirect_stdout(sys.stderr):  # what modules print when they are imported is no result
         graph = _resolved(document, order, problems, names=names)
-    _check_collect(order.collect, document, graph, problems)
-    if graph is not None and to_run:
-        _check_fed(graph, problems)
+    part = _part(order, graph, problems)
+    _check_collect(order.collect, document, part, problems)
+    if part is not None and to_run:
+        _check_fed(part, problems)
     problems.refuse()
     assert graph is not None
     return graph
@@ -113,6 +118,24 @@ def _resolved(document: Document, order: Order, problems: Problems, *, names: bo
     except GraphError as refused:
         problems.extend(refused.problems)
         return None
+
+
+def _part(order: Order, graph: Graph | None, problems: Problems) -> Graph | None:
+    """What is to be run here: of a split graph the part of one host."""
+    if order.host is None:
+        if order.redis is not None and graph is not None and graph.hosts:
+            hint = f"hosts are: {', '.join(graph.hosts)}"
+            problems.extend([Problem("missing_host", "--host", "--redis without --host: whose part is it?", hint)])
+        return graph
+    if order.redis is None:
+        hint = "say --redis redis://HOST:PORT, or set PIPELINES_REDIS"
+        message = "the parts of a split graph need a Redis to meet in"
+        problems.extend([Problem("missing_redis", "--redis", message, hint)])
+    if graph is None or order.host in graph.hosts:
+        return graph if graph is None else graph.part(order.host)
+    hint = problems.choices(order.host, graph.hosts, "hosts are") if graph.hosts else "no node says a host"
+    problems.extend([Problem("unknown_host", f"--host {order.host}", f"unknown host {shown(order.host)}", hint)])
+    return None
 
 
 def _imported(document: Document, order: Order, problems: Problems) -> bool:

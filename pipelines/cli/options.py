@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "Assignments", "Coros", "File", "Trace"]
+__all__ = ["AsJson", "Assignments", "Coros", "File", "Host", "Redis", "RunId", "Trace"]
 
 File = Annotated[
     str, typer.Argument(metavar="FILE", show_default=False, help="The graph in YAML or JSON; - reads standard input.")
@@ -25,3 +25,20 @@ Assignments = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Trace = Annotated[bool, typer.Option("--traceback", help="Show where an error was raised.")]
+Host = Annotated[
+    str | None,
+    typer.Option("--host", metavar="NAME", help="Run the nodes of this host of a split graph; others run elsewhere."),
+]
+Redis = Annotated[
+    str | None,
+    typer.Option(
+        "--redis",
+        metavar="URL",
+        envvar="PIPELINES_REDIS",
+        help="Where the parts of a split graph meet, as redis://HOST:PORT.",
+    ),
+]
+RunId = Annotated[
+    str | None,
+    typer.Option("--run-id", metavar="ID", help="Keeps runs of one split graph apart; the same for all its parts."),
+]

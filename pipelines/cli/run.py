@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 
 from ..blocking import run_with_signals
-from ..errors import GraphError
+from ..errors import GraphError, MissingExtraError
 from ..plumber import Plumber
 from ..statistics import Report
 from .loading import Order, importable, load
 from .logs import shown_logs
-from .options import AsJson, Assignments, Coros, File, Trace
+from .options import AsJson, Assignments, Coros, File, Host, Redis, RunId, Trace
 from .output import FAILED, INTERRUPTED, error, refuse, shortened
 from .progress import Lines, Recent, Silent, View, watch
 
@@ -38,6 +38,9 @@ def run(
     collect: Collect = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
+    host: Host = None,
+    redis: Redis = None,
+    run_id: RunId = None,
     trace: Trace = False,
     interval: Interval = 1.0,
 ) -> None:
@@ -46,16 +49,23 @@ def run(
     What it does is shown while it runs, and summed up at the end. The first Ctrl-C (or SIGTERM) stops
     the sources and lets what is inside go through, the second aborts, the third kills.
 
+    With --host and --redis only the nodes of that host are run; start the others with the same file,
+    wherever they belong.
+
     The exit status is 0, also when items failed that the graph skips or routes; 1 when the run
     failed; 2 for a graph that is wrong; 130 after Ctrl-C.
     """
-    order = Order(file, coros or (), assignments or (), tuple(dict.fromkeys(collect or ())), trace)
+    order = Order(file, coros or (), assignments or (), tuple(dict.fromkeys(collect or ())), trace, host, redis)
     with importable(file):
         try:
             graph = load(order, to_run=True)
+            meet = redis if host is not None else None
+            plumber = Plumber(graph, name=order.name, host=host, redis=meet, run_id=run_id)
         except GraphError as refused:
             refuse(file, refused)
-        plumber = Plumber(graph, name=order.name)
+        except MissingExtraError as missing:
+            error(f"error: {missing}")
+            raise typer.Exit(FAILED) from None
         run = _Run(plumber, order, quiet=quiet, as_json=as_json)
         with shown_logs(quiet=quiet, trace=trace):
             report = run.through(interval)

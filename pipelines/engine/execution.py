@@ -339,6 +339,8 @@ class Execution:
             return self.done.result().state
         if not self.started:
             return "new"
+        if self._joining is not None and not self._joining.done():
+            return "joining"
         if self.scheduler.aborting:
             return "aborting"
         if self.run.draining:

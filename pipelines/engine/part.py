@@ -18,6 +18,7 @@ from ..graph import Graph
 from ..statistics import EdgeStatistics, NodeStatistics, PartStatistics, Statistics
 from .carriers import Arrival, Departure
 from .origins import SourceTrack
+from .snapshot import unstarted_node
 from .source import Source
 from .submission import Claim, Submission
 
@@ -286,14 +287,23 @@ class Part:
                 nodes.setdefault(each["name"], NodeStatistics(**each))
             for each in shown["edges"]:
                 edges.setdefault((each["upstream"], each["downstream"], each["route"]), EdgeStatistics(**each))
+        places = [(edge.upstream, edge.downstream, edge.route) for edge in self._graph.edges]
+        items_in = sum([nodes[name].sent for name in self._graph.sources if name in nodes])
+        items_out = sum([nodes[name].sent for name in self._graph.sinks if name in nodes])
         return replace(
             own,
-            nodes=tuple([nodes[name] for name in self._graph.nodes if name in nodes]),
-            edges=tuple(
-                [edges[key] for e in self._graph.edges if (key := (e.upstream, e.downstream, e.route)) in edges]
-            ),
+            items_in=items_in,
+            items_out=items_out,
+            rate_in=items_in / own.elapsed if own.elapsed else 0.0,
+            rate_out=items_out / own.elapsed if own.elapsed else 0.0,
+            nodes=tuple([nodes.get(name) or unstarted_node(name) for name in self._graph.nodes]),
+            edges=tuple([edges.get(place) or _unseen_edge(*place) for place in places]),
             parts=tuple(sorted(parts, key=lambda part: part.host)),
         )
+
+
+def _unseen_edge(upstream: str, downstream: str, route: bool) -> EdgeStatistics:
+    return EdgeStatistics(upstream, downstream, 0, 0, 0, 0, route)
 
 
 def _told(host: str, outcome: str, error: BaseException | None) -> tuple[str, str, str, str]:

@@ -11,7 +11,7 @@ from .assembly import Assembly, Worker
 from .batching import BatchInbox
 from .source import Source
 
-__all__ = ["edge_statistics", "empty_statistics", "node_statistics", "waits"]
+__all__ = ["edge_statistics", "empty_statistics", "node_statistics", "unstarted_node", "waits"]
 
 
 def node_statistics(worker: Worker, elapsed: float, now: float) -> NodeStatistics:
@@ -55,10 +55,13 @@ def edge_statistics(channels: Iterable[tuple[Edge, MemoryChannel]]) -> tuple[Edg
 
 def empty_statistics(name: str, assembly: Assembly) -> Statistics:
     """A graph of which nothing has been started."""
-    nodes = tuple(
-        NodeStatistics(node, "starting", 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, None, None) for node in assembly.processors
-    )
+    nodes = tuple(map(unstarted_node, assembly.processors))
     return Statistics(name, "new", 0.0, 0, 0, 0.0, 0.0, nodes, edge_statistics(assembly.edges()))
+
+
+def unstarted_node(name: str) -> NodeStatistics:
+    """A node of which nothing was heard yet."""
+    return NodeStatistics(name, "starting", 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, None, None)
 
 
 def waits(graph: Graph, workers: Mapping[str, Worker]) -> tuple[str, ...]:

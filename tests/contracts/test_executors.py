@@ -99,7 +99,9 @@ class ExecutorSuite:
         assert report.statistics.node("n").skipped == 1
 
     async def test_a_wrong_route_fails_the_run(self):
-        given = graph({"inp": ["n"], "n": ["a"]}, inp=feed([1]), n=self.away(coros.wrong_route, on_error="skip"), a=here)
+        given = graph(
+            {"inp": ["n"], "n": ["a"]}, inp=feed([1]), n=self.away(coros.wrong_route, on_error="skip"), a=here
+        )
         with pytest.raises(NodeError, match="no such downstream node"):
             await Plumber(given).run()
 
