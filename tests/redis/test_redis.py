@@ -284,6 +284,15 @@ class TestPlace:
             assert isinstance(lost[0], LeaseLostError)
             await second.leave(clean=False)
 
+    async def test_a_process_that_was_replaced_stays_so_when_the_other_has_gone(self, url, run_id):
+        async with linked(url, run_id, "a", lease=0.3) as (first,):
+            suspend(first)
+            async with linked(url, run_id, "a"):
+                pass
+            for write in (first.outlet("e", 1).send(entries([1])), first.publish(b""), first.snapshots()):
+                with pytest.raises(LeaseLostError):
+                    await write
+
     async def test_a_lease_that_ran_out_unclaimed_is_taken_again(self, url, run_id):
         async with linked(url, run_id, "a", lease=0.3) as (a,), client(url) as one:
             await one.delete(f"pipelines:{{{run_id}}}:lease:a")
