@@ -90,13 +90,14 @@ class WriteLog:
         self._done = 0  # how many of the kept ones were answered
         self._kept_bytes = 0
         self._more = asyncio.Event()
+        self._refusal: Exception | None = None
         self.lost: Exception | None = None
 
     def write(self, *words: Any, items: int = 1, size: int = 100) -> Write:
         """Put a write in the queue; its answer comes when it was done."""
         write = Write(list(words), asyncio.get_running_loop().create_future(), items, size)
-        if self.lost is not None:
-            _refuse(write, self.lost)
+        if (refusal := self.lost or self._refusal) is not None:
+            _refuse(write, refusal)
         else:
             self._kept.append(write)
             self._kept_bytes += size
@@ -122,6 +123,10 @@ class WriteLog:
         except Exception as error:
             self.stop(error)
             raise
+
+    def refuse(self, error: Exception) -> None:
+        """Do what is in the queue, and nothing else."""
+        self._refusal = error
 
     def stop(self, error: Exception) -> None:
         """Refuse every further write, and those that nobody answered."""

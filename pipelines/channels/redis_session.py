@@ -199,7 +199,7 @@ class Session:
         await self.settlements.settled()
         # Whoever still asked would find this part missing, and bring it back.
         await self._end_tasks({self._writer})
-        await self.log.do("leave", True)
+        await self._give_back(clean=True)
         # Nobody will write this once more, should Redis be killed before it has written it to its file.
         for _ in range(60):
             info = await self._control.command("INFO", "persistence")
@@ -215,9 +215,15 @@ class Session:
                     # Those who come soon learn of it; those who come later begin anew.
                     self._me.expiry_ms = round(1000 * FAILED_KEPT)
                     await self.log.do("renew", list(self._edges))
-                await self.log.do("leave", False)
+                await self._give_back(clean=False)
         except (TimeoutError, PipelinesError):
             return
+
+    async def _give_back(self, *, clean: bool) -> None:
+        farewell = self.log.write("leave", clean)
+        # A write after it would take the place again.
+        self.log.refuse(self.left)
+        await farewell.answer
 
     async def _close(self) -> None:
         self._closed = True

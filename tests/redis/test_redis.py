@@ -284,6 +284,15 @@ class TestPlace:
             assert isinstance(lost[0], LeaseLostError)
             await second.leave(clean=False)
 
+    async def test_what_a_part_would_write_when_it_leaves_does_not_take_its_place_again(self, url, run_id):
+        async with linked(url, run_id, "a") as (a,), client(url) as one:
+            leaving = asyncio.ensure_future(a.leave(clean=False))
+            while not leaving.done():
+                a.log.write("renew", [])
+                await asyncio.sleep(0)
+            await leaving
+            assert not await one.exists(f"pipelines:{{{run_id}}}:lease:a")
+
     async def test_a_process_that_was_replaced_stays_so_when_the_other_has_gone(self, url, run_id):
         async with linked(url, run_id, "a", lease=0.3) as (first,):
             suspend(first)
