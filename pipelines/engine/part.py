@@ -29,6 +29,9 @@ __all__ = ["Part", "Split"]
 
 logger = logging.getLogger(__name__)
 
+LEASE_SECONDS = 5.0
+"""Seconds after which another process may take the place of one that died."""
+
 PUBLISH_EVERY = 1.0
 """Seconds after which a part shows the others its statistics."""
 
@@ -82,6 +85,7 @@ class Part:
             hosts=split.graph.hosts,
             digest=split.graph.digest,
             version=version,
+            lease=LEASE_SECONDS,
             on_trouble=self._on_trouble,
         )
         self.carriers: list[Departure | Arrival] = []

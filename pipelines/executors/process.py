@@ -142,7 +142,7 @@ class ProcessStage(PoolStage):
         super().__init__(team, job, listener)
         self.sizer = Sizer()
         self.pickled = dumps((job, surroundings_here()))
-        self.deaths = 0
+        self.deaths = 0.0
         self._limit = team.limit
 
     def wanted(self) -> int:

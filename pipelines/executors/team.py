@@ -26,6 +26,9 @@ __all__ = ["MOST_COROUTINES", "Team"]
 MOST_COROUTINES = 64
 """Coroutine calls that go to one worker at once."""
 
+RECALL_SECONDS = 0.05
+"""A portion that takes longer is taken back, but for the item that its worker is at."""
+
 STARTS_TRIED = 3
 """So many workers in a row may die before they are ready, or in the setup of a node."""
 
@@ -42,7 +45,7 @@ class Team:
         self._shares: Shares[ProcessStage] = Shares()
         self._hiring: set[asyncio.Task[None]] = set()
         self._numbers = count(1)
-        self._failed_starts = 0
+        self._failed_starts = 0.0
         self._closed: dict[tuple[WorkerProcess, int], asyncio.Future[list[BaseException]]] = {}
         self._closing = False
 
@@ -136,12 +139,28 @@ class Team:
             worker.send(Kind.JOB, JOB.pack(stage.number), stage.pickled)
         missing = set(range(len(items))) if self._asynchronous else set()
         chunk = Chunk(next(self._numbers), stage, place, items, slot, missing)
+        worker.limit(chunk, len(items))
         worker.slots[slot] = False
         worker.chunks[chunk.number] = chunk
         stage.at_workers += len(items)
         worker.send(Kind.CHUNK, CHUNK.pack(chunk.number, stage.number, slot, 2 * PORTION_SECONDS), *parts)
         if stage.job.timeout is not None:
             self._watch(worker, stage.job.timeout)
+        if len(items) > 1 and not self._asynchronous:
+            asyncio.get_running_loop().call_later(RECALL_SECONDS, self._recall, worker, chunk)
+
+    def _recall(self, worker: WorkerProcess, chunk: Chunk) -> None:
+        """A portion takes long: what the worker has not begun goes to another."""
+        if worker.gone or chunk.number not in worker.chunks or chunk.abandoned:
+            return
+        current, index = worker.at()
+        begun = max(0, index + 1) if current is chunk else 0
+        worker.limit(chunk, begun)
+        rest = chunk.items[begun:]
+        del chunk.items[begun:]
+        chunk.stage.backlog.give_back(chunk.place + begun, rest)
+        chunk.stage.returned(len(rest))
+        self.dispatch()
 
     def _sort_out(self, stage: ProcessStage, place: int, items: list[Any]) -> None:
         """Some of the items cannot be pickled: fail those, and give back the others."""
@@ -175,7 +194,7 @@ class Team:
             if answer is not None and not answer.done():
                 answer.set_result(pickle.loads(body[JOB.size :]))
         elif kind == Kind.READY:
-            self._failed_starts = 0
+            self._failed_starts = 0.0
             self.dispatch()
 
     def _on_result(self, worker: WorkerProcess, body: memoryview) -> None:
@@ -193,6 +212,7 @@ class Team:
         except Exception as error:
             outcomes = [Failure(TravelError(f"a result cannot be read: {type(error).__name__}: {error}"), unread=True)]
             plain = False
+        del outcomes[len(items) :]  # of what was recalled at that very moment
         worker.arenas[slot].shrink()
         worker.slots[slot] = True
         self._shares.spent(stage, seconds)
@@ -200,7 +220,7 @@ class Team:
             stage.sizer.size = 1  # one of them is to blame; alone it will be found
             outcomes = []
         elif outcomes:
-            stage.deaths = 0
+            stage.deaths = 0.0
             stage.sizer.learn(len(outcomes), seconds, weight(message) + len(message))
         if not stage.cancelled:
             stage.backlog.give_back(place + len(outcomes), items[len(outcomes) :])
@@ -315,7 +335,8 @@ class Team:
         self.dispatch()
 
     def _note_failed_start(self, worker: WorkerProcess) -> None:
-        self._failed_starts += 1
+        # Somebody may kill a process before it is ready, as it may be killed at any time.
+        self._failed_starts += 1 if worker.exitcode is None or worker.exitcode >= 0 else 0.1
         if self._failed_starts >= STARTS_TRIED:
             error = WorkerDiedError(worker.exitcode)
             error.add_note(
@@ -342,7 +363,7 @@ class Team:
         elif index is None:
             stage.backlog.give_back(place, items)
         elif index == ALL:
-            stage.deaths += 1
+            stage.deaths += 1 if worker.exitcode is None or worker.exitcode >= 0 else 0.1
             stage.backlog.give_back(place, items)
             if stage.deaths >= STARTS_TRIED:
                 stage.fail(error)

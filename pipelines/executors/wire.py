@@ -89,9 +89,9 @@ class Board:
     # nanosecond of the machine's clock at which that call began. A worker with an event loop writes
     # only when its loop has turned.
     AT, INDEX, SINCE = 0, 1, 2
-    # Written by the parent: which item of which portion is to be interrupted; and, from GONE on, the
-    # portion in each slot that nobody wants any more.
-    TARGET, TARGET_INDEX, GONE = 3, 4, 5
+    # Written by the parent: which item of which portion is to be interrupted; from GONE on, the portion
+    # in each slot that nobody wants any more; from END on, how many items of the one in each slot to do.
+    TARGET, TARGET_INDEX, GONE, END = 3, 4, 5, 5 + SLOTS
 
     def __init__(self, descriptor: int) -> None:
         if os.fstat(descriptor).st_size < BOARD_SIZE:

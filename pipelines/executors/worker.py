@@ -202,11 +202,11 @@ class Worker:
         outcomes: list[Any] = []
         plain = True
         for index, item in enumerate(items):
-            if board[Board.GONE + slot] == chunk:
-                break
             if timed:
                 board[Board.SINCE] = monotonic_ns()
             board[Board.INDEX] = index
+            if index >= board[Board.END + slot] or board[Board.GONE + slot] == chunk:
+                break
             try:
                 self._calling = True
                 outcome = post.make(item, complete)

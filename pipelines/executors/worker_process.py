@@ -211,6 +211,10 @@ class WorkerProcess(asyncio.Protocol):
         """Let the worker know that it need not begin another item of ``chunk``."""
         self.board.numbers[Board.GONE + chunk.slot] = chunk.number
 
+    def limit(self, chunk: Chunk, count: int) -> None:
+        """Let the worker do no more than the first ``count`` items of ``chunk``."""
+        self.board.numbers[Board.END + chunk.slot] = count
+
     def interrupt(self, chunk: Chunk, index: int) -> None:
         """Interrupt its current call; kill the process if that does not help."""
         numbers = self.board.numbers

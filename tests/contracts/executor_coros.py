@@ -292,3 +292,7 @@ def spin(self: Any, q_elt: tuple[Any], seconds: float) -> Any:
 def pid(self: Any, q_elt: tuple[Any]) -> int:
     time.sleep(0.005)
     return os.getpid()
+
+
+def leave_at_once(self: Any) -> None:
+    os._exit(5)

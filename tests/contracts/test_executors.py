@@ -7,13 +7,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from pipelines import GraphError, NodeError, Plumber, Report, RemoteError, TravelError, WorkerDiedError
+from pipelines import NodeError, Plumber, RemoteError, Report, TravelError, WorkerDiedError
 from pipelines.testing import feed
 from tests.contracts import executor_coros as coros
 from tests.unit.graphs import FED, graph, line, node
