@@ -5,7 +5,8 @@ class, a setup or a cleanup, and a coroutine function, has actors of its own, wh
 other nodes have none. Short calls go by the portion. Large values between neighbouring nodes on Ray stay in
 the object store, and only references come here. Nodes near the sinks come first, and no more is sent than
 the cluster has room for, which is looked up again while it grows. Items of workers and machines that die
-are sent again. What a function gets is a copy of its own; arrays can be written to as everywhere.
+are sent again. Large arrays that a node gets from its neighbour on Ray are read-only, as everywhere in Ray;
+all others can be written to.
 """
 
 from __future__ import annotations

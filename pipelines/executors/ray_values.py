@@ -1,8 +1,8 @@
 """Values on their way through a cluster: packed, kept in its object store, or on the way from there.
 
 A packed value is a list: the pickle, and the large buffers of arrays and tables behind it. So Ray copies
-them once into shared memory, and whoever unpacks them copies them once out of it: what a function gets is
-its own, and whatever happens to the store later is nothing to it.
+them once into shared memory. There the next node on Ray can use them as they are; what comes back to the
+program is copied, and whatever happens to the store later is nothing to it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = [
     "inside",
     "take_out",
     "unpack",
+    "view",
     "weigh",
 ]
 
@@ -137,6 +138,12 @@ def unpack(message: Message) -> Any:
     """The value of a message; nothing of it lies in the store, so its arrays can be written to."""
     data, *buffers = message
     return pickle.loads(data, buffers=[bytearray(memoryview(buffer)) for buffer in buffers])
+
+
+def view(message: Message) -> Any:
+    """The value of a message whose large arrays lie in the store, and cannot be written to."""
+    data, *buffers = message
+    return pickle.loads(data, buffers=buffers)
 
 
 # Kept values stand as items, in the tuples of zips and in the lists of batches.

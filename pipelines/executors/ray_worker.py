@@ -17,7 +17,7 @@ from ..types import To
 from .base import Failure
 from .post import Post, await_steps, run_steps
 from .ray_alarm import Alarm, Interrupted, alarm_for
-from .ray_values import LARGE, InSlot, Packed, Packer, around, fill, inside, unpack, weigh
+from .ray_values import LARGE, InSlot, Packed, Packer, around, fill, inside, unpack, view, weigh
 from .surroundings import LogSender, Surroundings
 from .travel import portable
 
@@ -311,7 +311,7 @@ class Records:
 
 
 def _filled(item: Any, values: Sequence[Any]) -> Any:
-    return fill(item, lambda index: unpack(values[index])) if values else item
+    return fill(item, lambda index: view(values[index])) if values else item
 
 
 def _usable(surroundings: Surroundings) -> Surroundings:
