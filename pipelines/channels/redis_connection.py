@@ -9,6 +9,7 @@ as it stays the same, no answer was lost, and Redis was not started anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import logging
@@ -118,6 +119,7 @@ class Line:
     def __init__(self, server: Server, client: Any) -> None:
         self.server = server
         self._client = client
+        self._broken: list[Any] = []
 
     async def run(self, script: Script, key: str, words: Any) -> Any:
         """What the script answers; it is loaded first where Redis does not know it."""
@@ -155,19 +157,33 @@ class Line:
         raise AssertionError
 
     async def _attempted(self, attempt: Callable[[], Any], times: int) -> tuple[Any, bool]:
+        writer = getattr(self._client.connection, "_writer", None)
         try:
             answer = await attempt()
-        except Exception as error:
+        except BaseException as error:
+            if writer is not None:
+                self._broken.append(writer)
             if not passes(error):
                 raise
             self.server.failed(error, times)
+            await self._bury()
             return None, False
         self.server.answered()
         return answer, True
 
+    async def _bury(self) -> None:
+        """Look at the error that ended a connection; the client does not, and asyncio would complain."""
+        while self._broken:
+            writer = self._broken.pop()
+            if writer.is_closing():
+                writer.transport.abort()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+
     async def close(self) -> None:
         """Give the connection back."""
         await self._client.aclose()
+        await self._bury()
 
 
 def _pool(url_or_client: Any) -> Any:
