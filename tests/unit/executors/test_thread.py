@@ -12,7 +12,7 @@ import pytest
 from pipelines import SKIP, GraphError, NodeError, Plumber, To, lift
 from pipelines.executors.thread import MOST_THREADS
 from pipelines.testing import feed
-from tests.unit.graphs import FED, graph, line, node, pair, same
+from tests.unit.graphs import FED, graph, line, node, same
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="default")
 

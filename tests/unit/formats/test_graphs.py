@@ -1,6 +1,6 @@
 """Readers and writers in real graphs."""
 
-# ruff: noqa: ASYNC240 - a test may wait for the disk
+
 
 from __future__ import annotations
 

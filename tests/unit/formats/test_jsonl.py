@@ -1,6 +1,6 @@
 """`read_jsonl` and `write_jsonl`."""
 
-# ruff: noqa: ASYNC240 - a test may wait for the disk
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Files that appear only when they are complete."""
 
-# ruff: noqa: ASYNC240 - a test may wait for the disk
+
 
 from __future__ import annotations
 
