@@ -1,0 +1,1 @@
+"""Pictures of the night sky, and a node that fills a core, moved by one word: see graph.yaml."""
