@@ -52,6 +52,7 @@ class Cluster:
         self._results = Results(self)
         self._shares: Shares[RayStage] = Shares()
         self._error: BaseException | None = None
+        self._begun = False
         self._known = False
         self._timer: asyncio.TimerHandle | None = None
         self._sender = Hand("pipelines_ray_send")
@@ -84,6 +85,7 @@ class Cluster:
 
     def _on_session(self, error: BaseException | None) -> None:
         if error is None:
+            self._begun = True
             self._look()
             return
         self._error = error
@@ -142,7 +144,7 @@ class Cluster:
         self._shares.add(stage, stage.job.run, stage.job.rank)
         if self._error is not None:
             self.loop.call_soon(stage.fail, self._error)
-        elif self._known:
+        elif self._begun:
             self._look_later()
 
     def remove(self, stage: RayStage) -> None:
@@ -176,8 +178,8 @@ class Cluster:
 
     def _serve(self, stage: RayStage, barred: set[str]) -> bool:
         """Send a portion as a task, if there is room; else bar others from what it waits for."""
-        needs = stage.needs
-        if self.is_lacking(stage):
+        needs, lacking = stage.needs, self.is_lacking(stage)
+        if lacking:
             if stage.portions:  # a cluster that grows by itself must see what is needed, but not all of it
                 return False
         elif not needs and len(stage.portions) >= self.width(stage):
@@ -188,8 +190,11 @@ class Cluster:
                 self._crew.reclaim(stage)
             return False
         most = min(stage.portion_size(), -(-stage.waiting // max(1, self.width(stage))))
-        self.resources.take(needs)
-        self.send(stage.portion(most, None, self.now()))
+        portion = stage.portion(most, None, self.now())
+        portion.counted = not lacking
+        if portion.counted:
+            self.resources.take(needs)
+        self.send(portion)
         return True
 
     def is_lacking(self, stage: RayStage) -> bool:
@@ -220,6 +225,9 @@ class Cluster:
             self.tell(self._results.on_stuck, portion, self.gate.why_not(portion), error)
 
     def _on_end(self, portion: Portion, future: Future[Any]) -> None:
+        error = future.exception()
+        if error is not None and portion.member is not None and self.gate.is_death(error):
+            self._crew.lose(portion.member)
         self.free(portion)
         self._results.on_end(portion, future)
 
@@ -227,9 +235,9 @@ class Cluster:
         """A portion is at no worker any more."""
         portion.stage.portions.discard(portion)
         member = portion.member
-        if member is None:
+        if portion.counted:
             self.resources.give(portion.stage.needs)
-        else:
+        if member is not None:
             member.load.remove(portion)
             self._crew.freed(member)
 
@@ -238,7 +246,7 @@ class Cluster:
         self._shares.spent(stage, seconds)
 
     def lose(self, portion: Portion) -> None:
-        """The worker of a portion is dead, or is to be."""
+        """End the actor that a portion is at."""
         if portion.member is not None:
             self._crew.lose(portion.member)
 

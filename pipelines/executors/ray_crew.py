@@ -64,9 +64,9 @@ class Crew:
             return
         if self._cluster.is_lacking(stage):
             if not stage.members:
-                self._hire(stage)  # a cluster that grows by itself must see what is needed
+                self._hire(stage, counted=False)  # a cluster that grows by itself must see what is needed
         elif resources.fits(needs) and barred.isdisjoint(needs):
-            self._hire(stage)
+            self._hire(stage, counted=True)
         elif not stage.members:
             barred.update(needs)
             self.reclaim(stage)
@@ -75,10 +75,11 @@ class Crew:
         share = max(1, self._cluster.width(stage) // max(1, self._cluster.active()))
         return min(share, stage.job.concurrency or share)
 
-    def _hire(self, stage: RayStage) -> None:
-        member = Member(stage, self._cluster.now())
+    def _hire(self, stage: RayStage, *, counted: bool) -> None:
+        member = Member(stage, self._cluster.now(), counted)
         stage.members.append(member)
-        self._cluster.resources.take(stage.needs)
+        if counted:
+            self._cluster.resources.take(stage.needs)
         self._cluster.ask(partial(self._create, member))
 
     def _create(self, member: Member) -> None:
@@ -200,7 +201,8 @@ class Crew:
             member.gone = True
             member.at = member.load[0] if member.load else None
             member.stage.members.remove(member)
-            self._cluster.resources.give(member.stage.needs)
+            if member.counted:
+                self._cluster.resources.give(member.stage.needs)
             self._cluster.ask(partial(self._cluster.gate.kill, member))
         if member.dismissed is not None and not member.dismissed.done():
             member.dismissed.set_result(None)

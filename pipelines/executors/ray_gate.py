@@ -81,9 +81,10 @@ class Gate:
         blob = self._blob(stage)
         items, kept = take_out(portion.items)
         message: Any = self.packer.pack(items)
-        portion.weight = weigh(message)
+        size = weigh(message)
+        portion.weight = size + sum([each.size for each in kept])
         if slots is not None:
-            if portion.weight >= LARGE:
+            if size >= LARGE:
                 message = self._ray.put(message)
                 portion.roots = (message,)
             portion.roots += stage.roots_of(portion.items)

@@ -128,7 +128,6 @@ class Results:
     def _on_error(self, portion: Portion, error: BaseException) -> None:
         stage, gate = portion.stage, self._cluster.gate
         if gate.is_death(error):
-            self._cluster.lose(portion)
             if stage.job.timeout is not None and not stage.job.coroutine:
                 self._cluster.read(partial(self._look_for_mark, portion, error))
             else:

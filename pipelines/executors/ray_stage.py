@@ -45,9 +45,10 @@ class Portion:
         slots: How many of the results may be return values of their own.
         refs: To the return values; empty before it is sent.
         dropped: Nobody wants its results any more.
+        counted: What it needs is taken from the resources.
         expired: It is being ended because it has run out of time.
         roots: What its results were made of, if they stay in the object store.
-        weight: The bytes of the items, but for those that are kept elsewhere.
+        weight: The bytes of the items, once they are sent.
         sent_at: In the time of the event loop.
     """
 
@@ -63,6 +64,7 @@ class Portion:
     roots: tuple[Any, ...] = ()
     weight: int = 0
     dropped: bool = False
+    counted: bool = False
     expired: bool = False
 
 
@@ -74,6 +76,7 @@ class Member:
         load: The portions that it has, oldest first.
         ready: It is set up.
         retiring: It gets nothing more to do.
+        counted: What it needs is taken from the resources.
         gone: It is dead, or being killed.
         at: What it was at when it died.
         since: When it was asked for, and then when it was ready.
@@ -83,6 +86,7 @@ class Member:
 
     stage: RayStage
     since: float
+    counted: bool
     handle: Any = None
     load: list[Portion] = field(default_factory=list)
     ready: bool = False
