@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from demos.images.compare import EXECUTORS, GRAPH, compare, table
+from pipelines import PipelinesError
 from pipelines.cli import main as command_line
 
 RESULTS = Path("results/images")
@@ -24,7 +25,11 @@ def main() -> int:
     options = parse()
     if options.compare:
         print(f"{options.count} pictures, {options.rounds} rounds, medians; the node 'work' on each executor in turn\n")
-        measured = asyncio.run(compare(EXECUTORS, options.count, options.rounds, options.folder))
+        try:
+            measured = asyncio.run(compare(EXECUTORS, options.count, options.rounds, options.folder))
+        except PipelinesError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
         print("\n".join(table(measured)))
         return 0
     command = run_command(options)

@@ -112,6 +112,14 @@ async def test_the_curve_is_the_same_on_every_executor(executor: str, expected: 
     assert curve == told == expected
 
 
+@pytest.mark.slow
+async def test_the_curve_is_the_same_on_ray(expected: list[Round]) -> None:
+    pytest.importorskip("ray", reason="needs the extra 'ray'")
+    curve = await federate(replace(SMALL, executor="ray"))
+    # Ray decides how many threads numpy has, and so in which order it adds up.
+    assert [each.accuracy for each in curve] == pytest.approx([each.accuracy for each in expected], abs=0.003)
+
+
 async def test_another_seed_gives_another_curve(expected: list[Round]) -> None:
     assert await federate(replace(SMALL, seed=2, rounds=2)) != expected[:2]
 

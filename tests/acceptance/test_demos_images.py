@@ -114,6 +114,12 @@ async def test_p2_the_same_files_come_out_of_every_executor(executor: str, drawn
     assert await results(executor, drawn, tmp_path / executor) == expected
 
 
+@pytest.mark.slow
+async def test_p2_the_same_files_come_out_of_ray(drawn: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs the extra 'ray'")
+    assert await results("ray", drawn, tmp_path / "ray") == await results("loop", drawn, tmp_path / "loop")
+
+
 async def test_p1_what_is_no_picture_is_left_out(drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (tmp_path / "notes.txt").write_text("not even its name is one of a picture")
