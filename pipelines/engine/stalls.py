@@ -66,7 +66,8 @@ class StallWatch:
         execution = self._execution
         workers = execution.workers.values()
         blocked = sum(isinstance(worker, Source) and worker.gate.blocked and not worker.is_fed for worker in workers)
-        busy = len(execution.scheduler.tasks) > 1 + blocked or bool(execution.streams)
+        away = any(runner.executor is not None and runner.in_flight for runner in execution.runners())
+        busy = away or len(execution.scheduler.tasks) > 1 + blocked or bool(execution.streams)
         waiting = any(w.paused or (isinstance(w, Source) and w.is_fed and not w.ended) for w in workers)
         timed = any(r.node.properties.rate is not None for r in execution.runners()) or any(
             batch.timed for batch in execution.submissions.batches
