@@ -9,18 +9,23 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import away
 from .bodies import ADD_ONE, SAME, SKIPPED, Body, InFlight, jittering, pairing, recording, sleeping, summing
 
 __all__ = [
     "BUFFER",
     "Chain",
+    "Cores",
     "Dag",
     "Diamond",
+    "Edge",
     "Graphs",
+    "Hops",
     "RoundTrips",
     "SkippingDiamond",
     "Sleep",
@@ -317,3 +322,58 @@ class Variant:
     def check(self) -> None:
         """The chain was run right."""
         self.chain.check()
+
+
+@dataclass
+class Timed:
+    """A job that contenders prepare for, with processes and connections, before its time is taken."""
+
+    items: int
+    recorded: list[Any] = field(default_factory=list, kw_only=True)
+    seconds: float = field(default=0.0, kw_only=True)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Around what is measured; whatever was recorded before does not count."""
+        self.recorded.clear()
+        begin = time.perf_counter()
+        yield
+        self.seconds = time.perf_counter() - begin
+
+
+@dataclass
+class Cores(Timed):
+    """Integers go through `benchmarks.away.spin`, which fills a core for ``spin`` seconds; the results in order."""
+
+    spin: float
+    workers: int = 2
+
+    def check(self) -> None:
+        """Every integer is there once, in order."""
+        expect(self.recorded, list(range(self.items)))
+
+
+@dataclass
+class Hops(Timed):
+    """Arrays of so many megabytes travel; what is recorded is the sum of each, which is its number."""
+
+    megabytes: float
+
+    def arrays(self) -> Iterator[Any]:
+        """The arrays; each is another one."""
+        return away.arrays(self.items, self.megabytes)
+
+    def check(self) -> None:
+        """Every array arrived, in order."""
+        expect([round(x) for x in self.recorded], list(range(self.items)))
+
+
+@dataclass
+class Edge(Timed):
+    """Integers travel to another process over Redis; what is recorded is what arrives."""
+
+    capacity: int = 5_000
+
+    def check(self) -> None:
+        """Every integer arrived, in order."""
+        expect(self.recorded, list(range(self.items)))

@@ -7,7 +7,8 @@ An adapter is a module that bears the contender's name. It imports the contender
 - a function ``shape(job)`` for every shape of work (see `SHAPES`) that it can do: a coroutine
   function if the contender runs in the caller's event loop, else a plain one that returns at the end;
 - ``prepare_shape(job)`` where its users would have made something beforehand, such as a description;
-- ``CANNOT``: for every other shape, or for one work, the reason in a few words;
+- ``CANNOT``: for every other shape, or for one work, the reason in a few words; ``OTHERWISE`` is the
+  reason for all that are in neither;
 - ``SHARE``: for works where it is so slow that it gets only a part of the items, that part;
 - ``loop_factory`` where it wants another event loop than asyncio's own.
 
@@ -39,10 +40,13 @@ PEERS = (
     "anyio",
     "bytewax",
     "csp",
+    "futures",
     "haystack",
+    "joblib",
     "pipecat",
     "pyper",
     "pypeln",
+    "ray",
     "reactivex",
     "spdl",
     "streamz",
@@ -66,7 +70,19 @@ SHAPES = {
     "latency_put": "single items put in and taken out",
     "latency_submit": "single items, each with a call that returns its result",
     "options": "a chain with options that are not needed",
+    "cores": "calls that fill a core, on two processes",
+    "hops": "large arrays to another process",
+    "ray_chain": "large arrays through several functions on Ray",
+    "redis_edge": "small items to another process over Redis",
 }
+
+ELSEWHERE = {
+    "cores": "stays in one process, or has no simple way out",
+    "hops": "stays in one process, or has no simple way out",
+    "ray_chain": "knows no Ray",
+    "redis_edge": "knows no Redis",
+}
+"""Why contenders that say nothing of it do not do what leaves the event loop."""
 
 # A chain in a web server, with a slow sink, or many of them are still chains: an adapter needs to say nothing new.
 STAND_INS = {
@@ -131,6 +147,7 @@ class Adapter:
         if any(hasattr(self.module, name) for name in names):
             return None
         known = [reasons[name] for name in names if name in reasons]
+        known += [reason for reason in (getattr(self.module, "OTHERWISE", None), ELSEWHERE.get(work.shape)) if reason]
         if known:
             return known[0]
         raise LookupError(f"contender {self.name!r} has no function {work.shape!r}, and no reason in CANNOT")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from ..away import spin
 from ..bodies import SKIPPED
-from ..jobs import Chain, Dag, Diamond, RoundTrips, SkippingDiamond, Sleep
+from ..jobs import Chain, Cores, Dag, Diamond, RoundTrips, SkippingDiamond, Sleep
 
 ABOUT = (
     "No graph: the functions are called one after the other in a loop, and sleeping ones in as many tasks as may "
@@ -15,6 +16,7 @@ DISTRIBUTION: str | None = None
 CANNOT = {
     "polite": "never gives the event loop back",
     "options": "has no options",
+    "hops": "stays in one process",
 }
 
 
@@ -107,3 +109,9 @@ async def latency_put(job: RoundTrips) -> None:
 
 
 latency_submit = latency_put
+
+
+def cores(job: Cores) -> None:
+    """Call after call on one core: what two should halve."""
+    with job.timed():
+        job.recorded.extend([spin(item, job.spin) for item in range(job.items)])

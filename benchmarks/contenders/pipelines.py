@@ -10,7 +10,8 @@ from typing import Any
 import pipelines
 from pipelines import SKIP, Graph, Plumber
 
-from ..jobs import BUFFER, Chain, Dag, Diamond, Graphs, RoundTrips, SkippingDiamond, Sleep, Variant
+from ..away import spin_coro, total_coro, twist_coro
+from ..jobs import BUFFER, Chain, Cores, Dag, Diamond, Edge, Graphs, Hops, RoundTrips, SkippingDiamond, Sleep, Variant
 
 ABOUT = (
     f"This library: `Plumber(dict).run()` with its defaults (up to 64 calls of a node at once, results in the order "
@@ -170,3 +171,58 @@ async def _run_while_read(plumber: Plumber) -> None:
         await plumber.run()
     finally:
         reader.cancel()
+
+
+def _away(coro: Coro, executor: str, **args: Any) -> dict[str, Any]:
+    return {"coro": coro, "args": args, "properties": {"executor": executor}}
+
+
+async def _through(source: Coro, nodes: list[dict[str, Any]], executor: Any = None) -> list[Any]:
+    names = [f"n{number}" for number in range(len(nodes))]
+    graph = {
+        "nodes": {"in": {"coro": source}, **dict(zip(names, nodes, strict=True))},
+        "graph": {name: [after] for name, after in pairwise(["in", *names])},
+    }
+    executors = {"mine": executor} if executor is not None else None
+    report = await Plumber(graph, executors=executors).run(collect=names[-1:])
+    return report.outputs[names[-1]]
+
+
+async def cores(job: Cores) -> None:
+    """A node on the executor of processes, which were there before."""
+    from pipelines.executors.process import ProcessExecutor
+
+    node = _away(spin_coro, "mine", seconds=job.spin)
+    async with ProcessExecutor(job.workers) as executor:
+        await _through(_source(200), [node], executor)
+        with job.timed():
+            job.recorded.extend(await _through(_source(job.items), [node], executor))
+
+
+async def hops(job: Hops) -> None:
+    """A node on an executor of one process."""
+    from pipelines.executors.process import ProcessExecutor
+
+    given = list(job.arrays())
+    async with ProcessExecutor(1) as executor:
+        await _through(lambda self: given[:2], [_away(total_coro, "mine")], executor)
+        with job.timed():
+            job.recorded.extend(await _through(lambda self: given, [_away(total_coro, "mine")], executor))
+
+
+async def ray_chain(job: Hops) -> None:
+    """Three nodes on Ray, which keeps the values between them."""
+    from pipelines.executors.ray import RayExecutor
+
+    nodes = [_away(coro, "mine") for coro in (twist_coro, twist_coro, total_coro)]
+    async with RayExecutor(init={"num_cpus": 2}) as executor:
+        await _through(lambda self: list(job.arrays())[:2], nodes, executor)
+        with job.timed():
+            job.recorded.extend(await _through(lambda self: job.arrays(), nodes, executor))
+
+
+async def redis_edge(job: Edge) -> None:
+    """Two parts of one graph: the sending one in a process of its own."""
+    from ..redis_edge import receive
+
+    await receive(job)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pypeln
 
-from ..jobs import BUFFER, Chain, RoundTrips, Sleep
+from ..away import spin
+from ..jobs import BUFFER, Chain, Cores, RoundTrips, Sleep
 from ._feed import Feed
 
 ABOUT = (
@@ -22,7 +24,7 @@ CANNOT = {
     "latency_submit": "no call that returns an item's result",
     "options": "no such options",
 }
-SHARE = {"chain1": 0.5, "chain5": 0.5, "chain20": 0.5, "plain5": 0.5, "memory": 0.05}
+SHARE = {"cores_20us": 0.1, "chain1": 0.5, "chain5": 0.5, "chain20": 0.5, "plain5": 0.5, "memory": 0.05}
 
 
 async def _source(items: int) -> AsyncIterator[int]:
@@ -73,3 +75,12 @@ async def latency_put(job: RoundTrips) -> None:
     feed.close()
     async for _ in results:
         pass
+
+
+def cores(job: Cores) -> None:
+    """A stage of processes, with the order restored behind it."""
+    with job.timed():  # its processes start with every run
+        stage = pypeln.process.map(
+            partial(spin, seconds=job.spin), range(job.items), workers=job.workers, maxsize=BUFFER
+        )
+        job.recorded.extend(pypeln.process.ordered(stage))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Final
 
+from ..away import total
 from ..bodies import SKIPPED
-from ..jobs import BUFFER, Chain, Dag, Diamond, RoundTrips, SkippingDiamond, Sleep
+from ..jobs import BUFFER, Chain, Dag, Diamond, Hops, RoundTrips, SkippingDiamond, Sleep
 
 ABOUT = (
     f"Written by hand: an `asyncio.Queue({BUFFER})` for every edge, one task for every stage, an end marker through "
     "the queues. Ordered sleeping: tasks are started in order, and their results awaited in order."
 )
 DISTRIBUTION: str | None = None
-CANNOT = {"options": "has no options"}
+CANNOT = {"options": "has no options", "cores": "stays in one process (see limit)"}
 
 Queue = asyncio.Queue[Any]
 Function = Callable[..., Any]
@@ -183,3 +185,27 @@ async def latency_put(job: RoundTrips) -> None:
 
 
 latency_submit = latency_put
+
+
+def _adder(inbox: Any, outbox: Any) -> None:
+    while (array := inbox.get()) is not None:
+        outbox.put(total(array))
+
+
+def hops(job: Hops) -> None:
+    """A plain `multiprocessing.Queue` there and another back; the next array is put before the last sum is there."""
+    context = multiprocessing.get_context("forkserver")
+    inbox: Any = context.Queue()
+    outbox: Any = context.Queue()
+    process = context.Process(target=_adder, args=(inbox, outbox))
+    process.start()
+    given = list(job.arrays())
+    for array in given[:2]:
+        inbox.put(array)
+        outbox.get()
+    with job.timed():
+        for array in given:
+            inbox.put(array)
+        job.recorded.extend(outbox.get() for _ in given)
+    inbox.put(None)
+    process.join()

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..signature import LIFTED, lift
 
-__all__ = ["Arena", "dumps", "pack", "unpack"]
+__all__ = ["Arena", "dumps", "pack", "unpack", "weight"]
 
 IN_ARENA = 1 << 16
 """Bytes from which on a message goes through memory, not through the socket."""
@@ -137,7 +137,7 @@ def pack(value: Any, arena: Arena) -> list[bytes | bytearray]:
     return [header]
 
 
-def weight(message: memoryview) -> int:
+def weight(message: memoryview | bytes | bytearray) -> int:
     """Bytes that a packed value has, wherever they are."""
     _, count, size = HEADER.unpack_from(message)
     return int(size + sum(struct.unpack_from(f"<{count}Q", message, HEADER.size)))

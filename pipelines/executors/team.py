@@ -138,7 +138,7 @@ class Team:
             worker.jobs.add(stage.number)
             worker.send(Kind.JOB, JOB.pack(stage.number), stage.pickled)
         missing = set(range(len(items))) if self._asynchronous else set()
-        chunk = Chunk(next(self._numbers), stage, place, items, slot, missing)
+        chunk = Chunk(next(self._numbers), stage, place, items, slot, weight(parts[0]), missing)
         worker.limit(chunk, len(items))
         worker.slots[slot] = False
         worker.chunks[chunk.number] = chunk
@@ -221,7 +221,8 @@ class Team:
             outcomes = []
         elif outcomes:
             stage.deaths = 0.0
-            stage.sizer.learn(len(outcomes), seconds, weight(message) + len(message))
+            share = len(outcomes) / len(items)
+            stage.sizer.learn(len(outcomes), seconds, weight(message) + round(share * chunk.weight))
         if not stage.cancelled:
             stage.backlog.give_back(place + len(outcomes), items[len(outcomes) :])
         stage.returned(len(items))

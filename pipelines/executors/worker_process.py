@@ -33,6 +33,7 @@ class Chunk:
 
     Attributes:
         place: Of the first item, in the order of its node.
+        weight: Bytes of all items.
         missing: Indices of items that no result has come for; kept for workers with an event loop only.
         abandoned: Nobody waits for it any more, and the worker knows.
     """
@@ -42,6 +43,7 @@ class Chunk:
     place: int
     items: list[Any]
     slot: int
+    weight: int
     missing: set[int] = field(default_factory=set)
     abandoned: bool = False
 
