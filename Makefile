@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(VENV)/installed-demos
 	$(BIN)/python -m demos.flights
 
-test: $(VENV)/installed-dev
+test: $(VENV)/installed-dev $(VENV)/redis-server
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-fail-under=$(COVERAGE)
 
 lint: $(VENV)/installed-dev
@@ -58,6 +58,15 @@ $(VENV)/installed-dev: pyproject.toml | $(VENV)/made
 
 $(VENV)/installed-bench: pyproject.toml | $(VENV)/made
 	$(PIP) --editable '.[bench]'
+	@touch $@
+
+# The tests start servers of their own; only the program must be there.
+$(VENV)/redis-server: | $(VENV)/made
+	@if command -v redis-server >/dev/null; then :; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "Installing redis-server, which the tests start ..."; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
+	else echo "The tests need the program redis-server; install it, for example with: sudo apt-get install redis-server" >&2; exit 1; fi
 	@touch $@
 
 $(VENV)/made:

@@ -16,7 +16,7 @@ The tree::
     │   ├── SkippedError                      its coro, or a skip policy, dropped it
     │   ├── StoppedError                      the graph was stopped before the item was through
     │   └── AbortedError                      the graph was aborted while the item was inside
-    ├── RemoteError                           an exception of a worker that could not travel as it was
+    ├── RemoteError                           an exception from elsewhere that could not travel as it was
     ├── TravelError           (TypeError)     a value could not travel to a worker or back
     ├── WorkerDiedError                       a worker process ended in the middle of a call
     └── MissingExtraError     (ImportError)   an optional dependency is not installed
@@ -227,7 +227,7 @@ class AbortedError(SubmitError):
 
 
 class RemoteError(PipelinesError):
-    """An exception of a worker that could not travel as it was; a note holds its traceback.
+    """An exception of a worker, or of another host, that could not travel as it was.
 
     Attributes:
         kind: Name of its class.
@@ -240,7 +240,7 @@ class RemoteError(PipelinesError):
         super().__init__(kind, message)
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.message}"
+        return f"{self.kind}: {self.message}" if self.message else self.kind
 
 
 class TravelError(PipelinesError, TypeError):

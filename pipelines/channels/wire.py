@@ -26,9 +26,9 @@ try:
 except ImportError:
     raise MissingExtraError("sending items to other hosts", "redis") from None
 
-from .wire_types import DECODERS, ENCODERS, LISTS, RemoteError, encode_foreign
+from .wire_types import DECODERS, ENCODERS, LISTS, encode_foreign
 
-__all__ = ["RemoteError", "WireError", "decode", "encode", "pack", "unpack"]
+__all__ = ["WireError", "decode", "encode", "pack", "unpack"]
 
 DEEPEST = 32
 """How deep values that are encoded in values may stand in each other, tuples in tuples for example."""

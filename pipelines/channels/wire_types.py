@@ -19,10 +19,10 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from pipelines.errors import MissingExtraError, PipelinesError, shortened
+from pipelines.errors import MissingExtraError, RemoteError, shortened
 from pipelines.types import FailedItem
 
-__all__ = ["DECODERS", "ENCODERS", "LISTS", "RemoteError", "encode_foreign"]
+__all__ = ["DECODERS", "ENCODERS", "LISTS", "encode_foreign"]
 
 TUPLE, SET, FROZENSET, INT, COMPLEX, DECIMAL, UUID_, DATETIME, DATE, TIME, TIMEDELTA = range(1, 12)
 ARRAY, SCALAR, TABLE, RECORD_BATCH, FAILED_ITEM = range(12, 17)
@@ -30,23 +30,6 @@ ARRAY, SCALAR, TABLE, RECORD_BATCH, FAILED_ITEM = range(12, 17)
 Inner = Callable[[bytes], Any]
 
 LISTS: dict[type, int] = {tuple: TUPLE, set: SET, frozenset: FROZENSET}
-
-
-class RemoteError(PipelinesError):
-    """Stands for an exception of another host that cannot be made again here.
-
-    Attributes:
-        kind: The name of its class, with the module.
-        text: What it said.
-    """
-
-    def __init__(self, kind: str, text: str) -> None:
-        self.kind = kind
-        self.text = text
-        super().__init__(kind, text)
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.text}" if self.text else self.kind
 
 
 def _encode_int(value: int) -> tuple[int, bytes]:
@@ -85,7 +68,7 @@ def _decode_datetime(content: bytes, inner: Inner) -> datetime:
 def _encode_failed(value: FailedItem) -> tuple[int, list[Any]]:
     error = value.error
     if isinstance(error, RemoteError):
-        kind, args, text = error.kind, None, error.text
+        kind, args, text = error.kind, None, error.message
     else:
         cls = type(error)
         built_in = cls.__module__ == "builtins" and isinstance(error, Exception)

@@ -26,7 +26,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.channels import wire, wire_types
-from pipelines.channels.wire import RemoteError, WireError, decode, encode
+from pipelines.channels.wire import WireError, decode, encode
+from pipelines.errors import RemoteError
 from pipelines.types import FailedItem
 
 ROOT = Path(__file__).parents[3]
