@@ -1,6 +1,6 @@
-"""A graph that is split over two processes and a Redis of their own: ``python -m benchmarks.redis_edge URL ITEMS CAPACITY``.
+"""A graph that is split over two processes and a Redis of their own.
 
-That is the sending part; the receiving one is the contender.
+``python -m benchmarks.redis_edge URL ITEMS CAPACITY`` is the sending part; the receiving one is the contender.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ import asyncio
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from pipelines import Plumber
 from .jobs import Edge
 
 __all__ = ["graph", "receive"]
+
+ROOT = Path(__file__).parents[1]
 
 STARTED = 1_000
 """Items that are through before the time is taken."""
@@ -47,23 +52,30 @@ async def _send(url: str, items: str, capacity: str) -> None:
     await Plumber(graph(int(items), int(capacity)), None, {"arrived": None}, host="a", redis=url).run()
 
 
-async def receive(job: Edge) -> None:
-    """Start a Redis and the sending part, and take the time from the first item that counts to the last."""
+@contextmanager
+def redis() -> Iterator[str]:
+    """The URL of a server on a socket of its own."""
     with tempfile.TemporaryDirectory() as folder:
         socket = Path(folder, "redis.sock")
         command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", folder]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+            while not socket.exists():
+                time.sleep(0.01)
             try:
-                await _receive_from(job, f"unix://{socket}", socket)
+                yield f"unix://{socket}"
             finally:
                 server.terminate()
 
 
-async def _receive_from(job: Edge, url: str, socket: Path) -> None:
-    while not socket.exists():
-        await asyncio.sleep(0.01)
+async def receive(job: Edge) -> None:
+    """Start a Redis and the sending part, and take the time from the first item that counts to the last."""
+    with redis() as url:
+        await _receive_from(job, url)
+
+
+async def _receive_from(job: Edge, url: str) -> None:
     arguments = ["-m", "benchmarks.redis_edge", url, str(job.items), str(job.capacity)]
-    sender = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=Path(__file__).parents[1])
+    sender = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=ROOT)
     timed = job.timed()
 
     def arrived(item: int) -> None:

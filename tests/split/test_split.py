@@ -133,7 +133,7 @@ async def test_submitted_items_find_their_way_home(shared_server, run_id):
 async def test_p6_a_failure_reaches_every_part(shared_server, run_id):
     given = line(inp=on("a", coros.numbers, {"count": 10}), n=on("b", coros.fail_at_three), out=on("c", coros.same))
     async with asyncio.timeout(30):
-        errors = await asyncio.gather(
+        errors: list[Any] = await asyncio.gather(
             *[plumber.run() for plumber in parts(given, shared_server, run_id, "abc")], return_exceptions=True
         )
     assert [(type(error), error.node) for error in errors] == [(NodeError, "n")] * 3
@@ -204,7 +204,8 @@ async def test_without_a_host_the_whole_graph_runs_here():
 async def test_p6_what_cannot_travel_is_named(shared_server, run_id):
     given = line(inp=on("a", feed([1, object()])), out=on("b", coros.same))
     async with asyncio.timeout(30):
-        errors = await asyncio.gather(*[p.run() for p in parts(given, shared_server, run_id)], return_exceptions=True)
+        running = [plumber.run() for plumber in parts(given, shared_server, run_id)]
+        errors: list[Any] = await asyncio.gather(*running, return_exceptions=True)
     assert [type(error) for error in errors] == [NodeError, NodeError]
     assert "object" in str(errors[0].__cause__)
 
