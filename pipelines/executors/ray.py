@@ -185,6 +185,9 @@ class _Actor:
     def work(self, order: Order, message: list[Any], *values: Any) -> list[Any]:
         return self._bench.work(_tools(tasks=False), order, message, values)
 
+    def here(self) -> None:
+        pass
+
     def close(self, outcome: str | None) -> list[Any]:
         return self._bench.close(outcome)
 
@@ -198,6 +201,9 @@ class _AsyncActor:
 
     async def work(self, order: Order, message: list[Any], *values: Any) -> list[Any]:
         return await self._bench.work_async(_tools(tasks=False), order, message, values)
+
+    async def here(self) -> None:
+        pass
 
     async def close(self, outcome: str | None) -> list[Any]:
         return await self._bench.close_async(outcome)

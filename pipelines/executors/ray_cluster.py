@@ -186,7 +186,7 @@ class Cluster:
             return False
         elif not barred.isdisjoint(needs) or not self.resources.fits(needs, stage.depth):
             barred.update(needs)
-            if not stage.portions:
+            if self.resources.is_held(needs) or not stage.portions:
                 self._crew.reclaim(stage)
             return False
         most = min(stage.portion_size(), -(-stage.waiting // max(1, self.width(stage))))

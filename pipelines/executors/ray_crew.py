@@ -79,7 +79,7 @@ class Crew:
         member = Member(stage, self._cluster.now(), counted)
         stage.members.append(member)
         if counted:
-            self._cluster.resources.take(stage.needs)
+            self._cluster.resources.hold(stage.needs)
         self._cluster.ask(partial(self._create, member))
 
     def _create(self, member: Member) -> None:
@@ -192,7 +192,10 @@ class Crew:
 
     def _on_unclosed(self, member: Member, error: BaseException) -> None:
         if not member.gone:  # else it was killed by us
-            member.stage.errors.append(died(error) if self._cluster.gate.is_death(error) else error)
+            if not self._cluster.gate.is_death(error):
+                member.stage.errors.append(error)
+            elif member.here is not None and member.here.done() and member.here.exception() is None:
+                member.stage.errors.append(died(error))  # it died in its cleanup; else it was dead before
         self.lose(member)
 
     def lose(self, member: Member) -> None:
@@ -202,7 +205,7 @@ class Crew:
             member.at = member.load[0] if member.load else None
             member.stage.members.remove(member)
             if member.counted:
-                self._cluster.resources.give(member.stage.needs)
+                self._cluster.resources.let_go(member.stage.needs)
             self._cluster.ask(partial(self._cluster.gate.kill, member))
         if member.dismissed is not None and not member.dismissed.done():
             member.dismissed.set_result(None)

@@ -130,6 +130,7 @@ class Gate:
 
     def close(self, member: Member, outcome: str | None, told: Told) -> None:
         """Have an actor clean up; ``told`` is called in a thread, with a finished future of what that raised."""
+        member.here = member.handle.here.remote().future()
         member.handle.close.remote(outcome).future().add_done_callback(told)
 
     def kill(self, member: Member) -> None:

@@ -20,6 +20,7 @@ class Resources:
         self._machines: Sequence[Mapping[str, float]] = ()
         self._total: dict[str, float] = {}
         self._used: defaultdict[str, float] = defaultdict(float)
+        self._held: defaultdict[str, float] = defaultdict(float)
 
     def update(self, machines: Sequence[Mapping[str, float]]) -> bool:
         """These machines are there now; gives whether that is news."""
@@ -45,23 +46,36 @@ class Resources:
         return [name for name, amount in needs.items() if amount > most[name] + ROUNDING] or list(needs)
 
     def fits(self, needs: Mapping[str, float], times: int = 1) -> bool:
-        """Whether there is room for one more, if everything were there so many ``times``."""
-        return all(
-            [
-                self._used[name] + amount <= times * self._total.get(name, 0.0) + ROUNDING
-                for name, amount in needs.items()
-            ]
-        )
+        """Whether there is room for one more call, if each place that no actor holds were there so many ``times``."""
+        return all([self._used[name] + amount <= times * self._open(name) + ROUNDING for name, amount in needs.items()])
+
+    def is_held(self, needs: Mapping[str, float]) -> bool:
+        """Whether actors leave no room for even one such call."""
+        return any([amount > self._open(name) + ROUNDING for name, amount in needs.items()])
+
+    def _open(self, name: str) -> float:
+        return self._total.get(name, 0.0) - self._held[name]
 
     def take(self, needs: Mapping[str, float]) -> None:
-        """One more is there."""
-        for name, amount in needs.items():
-            self._used[name] += amount
+        """One more call is there."""
+        _add(self._used, needs, 1)
 
     def give(self, needs: Mapping[str, float]) -> None:
         """One less is there."""
-        for name, amount in needs.items():
-            self._used[name] -= amount
+        _add(self._used, needs, -1)
+
+    def hold(self, needs: Mapping[str, float]) -> None:
+        """One more actor is there."""
+        _add(self._held, needs, 1)
+
+    def let_go(self, needs: Mapping[str, float]) -> None:
+        """One less is there."""
+        _add(self._held, needs, -1)
+
+
+def _add(amounts: dict[str, float], needs: Mapping[str, float], sign: int) -> None:
+    for name, amount in needs.items():
+        amounts[name] += sign * amount
 
 
 def _fitting(machine: Mapping[str, float], needs: Mapping[str, float]) -> int:

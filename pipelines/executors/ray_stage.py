@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,7 @@ class Member:
         at: What it was at when it died.
         since: When it was asked for, and then when it was ready.
         setup_seconds: From the one to the other.
+        here: Says that it was alive when it was asked to clean up.
         dismissed: Settled when it has cleaned up and is gone, once that has begun.
     """
 
@@ -94,6 +96,7 @@ class Member:
     gone: bool = False
     at: Portion | None = None
     setup_seconds: float = 0.0
+    here: Future[Any] | None = None
     dismissed: asyncio.Future[None] | None = None
 
     @property

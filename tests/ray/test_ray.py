@@ -18,6 +18,7 @@ from pipelines.testing import feed
 from tests.unit.graphs import FED, failed, graph, line, node, same
 
 numpy = pytest.importorskip("numpy")
+ray = pytest.importorskip("ray")
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -142,7 +143,8 @@ class TestValues:
         given = line(inp=feed([7]), a=on_ray(array), n=on_ray(fail))
         report = await failed(Plumber(given))
         assert isinstance(report.error, NodeError)
-        assert (len(report.error.item), report.error.item[0]) == (10 * MEGABYTES, 7.0)
+        item: Any = report.error.item
+        assert (len(item), item[0]) == (10 * MEGABYTES, 7.0)
         given = line(inp=feed([8]), a=on_ray(array), n=on_ray(fail, on_error={"route": "dead"}), out=same)
         given["nodes"]["dead"] = {"coro": same}
         (dead,) = (await Plumber(given).run(collect=["dead"])).outputs["dead"]
@@ -180,8 +182,8 @@ class TestResources:
 
     @pytest.mark.parametrize("stateful", [False, True])
     async def test_what_fits_nowhere_is_said_and_waits(self, caplog, stateful):
-        lifecycle = {"setup": lambda self: None} if stateful else {}
-        needs = {"num_gpus": 1, "resources": {"tpu": 2}}
+        lifecycle: Any = {"setup": lambda self: None} if stateful else {}
+        needs: Any = {"num_gpus": 1, "resources": {"tpu": 2}}
         plumber = Plumber(line(inp=feed([1]), n=on_ray(lambda self, q_elt: 0, **needs, **lifecycle)))
         with caplog.at_level(logging.WARNING, "pipelines"):
             plumber.create_pipeline()
@@ -204,10 +206,46 @@ class TestResources:
             def close(self):
                 self.file.write_text("closed")
 
-        nodes = {f"n{number}": on_ray(Model, {"place": str(tmp_path)}) for number in range(4)}
+        nodes = {f"n{number}": on_ray(Model, {"place": str(tmp_path)}) for number in range(3)}
         report = await Plumber(line(inp=feed(range(30)), **nodes, t=on_ray(more))).run(collect=["t"])
-        assert report.outputs["t"] == [number + 5 for number in range(30)]
+        assert report.outputs["t"] == [number + 4 for number in range(30)]
         assert {file.read_text() for file in tmp_path.iterdir()} == {"closed"}
+
+    async def test_actors_that_have_nothing_to_do_make_room_for_calls(self):
+        nodes = {
+            "a": on_ray(lambda self, q_elt: [q_elt[0]]),
+            "m": on_ray(lambda self, q_elt: q_elt[0], setup=lambda self: None),
+            "b": on_ray(lambda self, q_elt: q_elt[0]),
+            "n": on_ray(lambda self, q_elt: q_elt[0], setup=lambda self: None),
+        }
+        async with Plumber(line(inp=FED, **nodes, out=lambda self, q_elt: q_elt[0][0])) as plumber:
+            for item in range(3):
+                for each in await asyncio.gather(*(plumber.submit(item, timeout=40) for _ in range(100))):
+                    assert each == item
+
+    async def test_p6_an_actor_that_died_with_nothing_to_do_is_replaced(self, tmp_path):
+        class Model:
+            def __init__(self, place):
+                Path(place, str(os.getpid())).touch()
+
+            def __call__(self, q_elt):
+                return q_elt[0]
+
+            def close(self):
+                pass
+
+        n = on_ray(Model, {"place": str(tmp_path)}, concurrency=1)
+        async with Plumber(line(inp=FED, n=n)) as plumber:
+            assert await plumber.submit(1, timeout=40) == 1
+            (first,) = tmp_path.iterdir()
+            os.kill(int(first.name), signal.SIGKILL)
+            await until(lambda: not is_alive(int(first.name)))
+            assert await plumber.submit(2, timeout=40) == 2
+            (last,) = [file for file in tmp_path.iterdir() if file != first]
+            os.kill(int(last.name), signal.SIGKILL)
+            await until(lambda: not is_alive(int(last.name)))
+        assert plumber.report is not None
+        assert (plumber.report.state, plumber.report.error) == ("stopped", None)
 
     async def test_others_work_while_a_node_waits_for_what_is_not_there(self):
         given = graph(
@@ -220,6 +258,22 @@ class TestResources:
         plumber.create_pipeline()
         await until(lambda: plumber.statistics().node("n").sent == 20)
         await plumber.abort()
+
+    async def test_an_executor_belongs_to_one_loop_at_a_time_and_leaves_ray_to_whoever_started_it(self):
+        executor = RayExecutor()
+        executor.acquire()
+
+        def elsewhere() -> None:
+            async def acquire() -> None:
+                executor.acquire()
+
+            with pytest.raises(RuntimeError, match="one event loop at a time"):
+                asyncio.run(acquire())
+
+        await asyncio.to_thread(elsewhere)
+        await executor.release()
+        assert ray.is_initialized()
+        await asyncio.get_running_loop().shutdown_default_executor()
 
     async def test_two_graphs_share_the_cluster(self):
         given = line(inp=feed(range(50)), n=on_ray(more))
@@ -274,7 +328,7 @@ def deaf(self, q_elt, place):
 async def stuck_loop(self, q_elt, place):
     begun(place, q_elt[0])
     if q_elt[0] == 1:
-        time.sleep(3600)
+        time.sleep(3600)  # noqa: ASYNC251
     return q_elt[0]
 
 
@@ -287,12 +341,13 @@ class TestFailures:
         assert {file.name for file in tmp_path.iterdir()} == {"3", "13"}
         assert report.statistics.node("n").retried >= 2
 
-    @pytest.mark.parametrize("stateful", [False, True])
+    @pytest.mark.parametrize("stateful", [False, pytest.param(True, marks=pytest.mark.slow)])
     async def test_p6_an_item_that_kills_every_worker_is_given_up(self, stateful, tmp_path):
         def die(self, q_elt, place):
-            begun(place, "died") and os.kill(os.getpid(), signal.SIGKILL)
+            begun(place, "died")
+            os.kill(os.getpid(), signal.SIGKILL)
 
-        lifecycle = {"setup": lambda self: None} if stateful else {}
+        lifecycle: Any = {"setup": lambda self: None} if stateful else {}
         report = await failed(Plumber(line(inp=feed([0]), n=on_ray(die, {"place": str(tmp_path)}, **lifecycle))))
         assert isinstance(report.error, NodeError)
         assert type(report.error.__cause__) is WorkerDiedError
@@ -300,9 +355,9 @@ class TestFailures:
         assert report.statistics.node("n").retried == 3
 
     async def test_p6_setups_that_kill_every_actor_fail_the_run(self):
-        die = {"setup": lambda self: os.kill(os.getpid(), signal.SIGKILL)}
+        n = on_ray(more, setup=lambda self: os.kill(os.getpid(), signal.SIGKILL))
         with pytest.raises(NodeError) as caught:
-            await Plumber(line(inp=feed([0]), n=on_ray(more, **die))).run()
+            await Plumber(line(inp=feed([0]), n=n)).run()
         assert type(caught.value.__cause__) is WorkerDiedError
 
     @pytest.mark.parametrize(("coro", "attempts"), [(stuck, 1), pytest.param(deaf, 2, marks=pytest.mark.slow)])
@@ -345,7 +400,7 @@ class TestFailures:
             Path(place, str(os.getpid())).touch()
             await asyncio.sleep(3600)
 
-        lifecycle = {"setup": lambda self: None} if kind == "actor" else {}
+        lifecycle: Any = {"setup": lambda self: None} if kind == "actor" else {}
         coro = hang_later if kind == "coroutine" else hang
         plumber = Plumber(line(inp=feed(range(20)), n=on_ray(coro, {"place": str(tmp_path)}, **lifecycle)))
         plumber.create_pipeline()

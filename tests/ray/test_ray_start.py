@@ -91,6 +91,7 @@ async def test_p5_abort_while_ray_starts_leaves_nothing():
     assert not ray_processes()
 
 
+@pytest.mark.slow
 async def test_p5_values_that_were_on_their_way_do_no_harm_when_ray_is_gone():
     def array(self, q_elt):
         return numpy.full(MEGABYTES, float(q_elt[0]))
@@ -119,28 +120,12 @@ async def test_p6_ray_that_cannot_start_fails_the_run():
     assert not ray_processes()
 
 
-async def test_an_executor_belongs_to_one_loop_at_a_time():
-    executor = RayExecutor(init=LOCAL)
-    executor.acquire()
-
-    def elsewhere() -> None:
-        async def acquire() -> None:
-            executor.acquire()
-
-        with pytest.raises(RuntimeError, match="one event loop at a time"):
-            asyncio.run(acquire())
-
-    await asyncio.to_thread(elsewhere)
-    await executor.release()
-    await asyncio.get_running_loop().shutdown_default_executor()
-
-
 def test_without_ray_the_command_that_installs_it_is_told():
     code = (
         "import sys; sys.modules['ray'] = None\n"
         "from pipelines import MissingExtraError, Plumber\n"
-        "graph = {'nodes': {'inp': {}, 'n': {'coro': 'n', 'properties': {'executor': 'ray'}}}, 'graph': {'inp': ['n']}}\n"
-        "try: Plumber(graph, {'n': lambda self, q_elt: 0})\n"
+        "nodes = {'inp': {}, 'n': {'coro': 'n', 'properties': {'executor': 'ray'}}}\n"
+        "try: Plumber({'nodes': nodes, 'graph': {'inp': ['n']}}, {'n': lambda self, q_elt: 0})\n"
         "except MissingExtraError as error: print(error)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
