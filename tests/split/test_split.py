@@ -46,11 +46,11 @@ async def until(predicate: Callable[[], Any]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def keys(server: RedisServer, run_id: str) -> list[bytes]:
+async def keys(server: RedisServer, run_id: str) -> list[Any]:
     import redis.asyncio
 
     async with redis.asyncio.Redis.from_url(server.url) as client:
-        found: list[bytes] = await client.keys(f"pipelines:{{{run_id}}}*")
+        found: list[Any] = await client.keys(f"pipelines:{{{run_id}}}*")
         return found
 
 

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_p7_what_cannot_travel_is_refused_when_the_graph_is_read():
 
 
 async def test_a_call_that_not_even_an_exception_ends_is_killed_with_its_process():
-    properties = {"timeout": 0.2, "on_error": "skip", "executor": "process"}
+    properties: dict[str, Any] = {"timeout": 0.2, "on_error": "skip", "executor": "process"}
     report = await Plumber(line(inp=feed(range(3)), n=node(coros.hang_for_good, **properties))).run(collect=["n"])
     assert report.outputs["n"] == [1, 2]
     (failed,) = report.failures
