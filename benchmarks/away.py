@@ -28,7 +28,7 @@ def arrays(items: int, megabytes: float) -> Iterator[Any]:
 
     size = round(megabytes * 2**20 / 8)
     for number in range(items):
-        array = numpy.zeros(size)
+        array = numpy.full(size, 0.0)  # in memory of its own, as data is
         array[0] = number
         yield array
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from ..types import To
 from .base import Failure
-from .packing import Arena, pack, unpack
+from .packing import Arena, keep_freed_memory, pack, unpack
 from .post import Post, run_steps
 from .surroundings import LogSender, Surroundings
 from .travel import portable, sendable
@@ -49,6 +49,7 @@ class Desk:
 
     def __init__(self, sock: socket.socket) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # for the parent, which decides
+        keep_freed_memory()
         _, descriptors, _, _ = socket.recv_fds(sock, 1, 2 + SLOTS)
         threading.Thread(target=_leave_with_parent, args=(sock.fileno(),), daemon=True).start()
         self.socket = sock
