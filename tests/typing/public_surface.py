@@ -27,7 +27,12 @@ from pipelines import (
     To,
     lift,
 )
+from pipelines.context import Context
 from pipelines.events import Event, ItemFailed, RunEnded
+from pipelines.executors.base import Executor
+from pipelines.executors.process import ProcessExecutor
+from pipelines.executors.ray import RayExecutor
+from pipelines.executors.thread import ThreadExecutor
 from pipelines.statistics import EdgeStatistics, NodeStatistics
 from pipelines.testing import Probe, feed, run_graph
 
@@ -160,3 +165,31 @@ def lifting() -> None:
 def pieces(self: Processor, q_elt: tuple[str, ...]) -> Iterator[str]:
     """A generator node."""
     yield from q_elt[0]
+
+
+class Scaled:
+    """A class as coro, which asks for the context."""
+
+    def __init__(self, factor: int, context: Context) -> None:
+        assert_type(context.name, str)
+        assert_type(context.anything, Any)
+        self.factor = factor
+
+    def __call__(self, q_elt: tuple[int]) -> int:
+        return self.factor * q_elt[0]
+
+
+async def elsewhere() -> None:
+    """Executors by name, and a part of a split graph."""
+    executors: dict[str, Executor] = {
+        "few": ThreadExecutor(2),
+        "cores": ProcessExecutor(4, start_method="spawn"),
+        "gpu": RayExecutor(num_gpus=1),
+    }
+    Plumber({"nodes": {"n": {"coro": Scaled}}}, executors=executors, host="a", redis="redis://here", run_id="x")
+    ProcessExecutor(start_method="fork")  # type: ignore[arg-type]
+    async with ThreadExecutor() as threads:
+        assert_type(threads, ThreadExecutor)
+        assert_type(threads.capacity, int)
+    statistics = Plumber({}).statistics()
+    assert_type([part.host for part in statistics.parts], list[str])
