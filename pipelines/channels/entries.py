@@ -38,6 +38,10 @@ class Ticket(Protocol):
         """Something made of the item failed for good."""
         ...
 
+    def join(self, other: Ticket) -> None:
+        """Its item and that of ``other``, which both follow, go on as one: they are done together or not at all."""
+        ...
+
 
 class Tomb:
     """Stands at the positions of ``count`` dropped items, so that a zip cancels their pairs.
@@ -75,4 +79,8 @@ def unite(tickets: Iterable[Ticket]) -> tuple[Ticket, ...]:
             ticket.branch(-1)
         else:
             united[id(ticket)] = ticket
+    if len(united) > 1:
+        following = followers(united.values())
+        for other in following[1:]:
+            following[0].join(other)
     return tuple(united.values())

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ..channels.entries import Ticket
 from ..channels.redis import Link, Outlet
 
 __all__ = ["Origin", "SourceTrack"]
@@ -20,21 +21,30 @@ __all__ = ["Origin", "SourceTrack"]
 class Origin:
     """Counts the places where something made of one entry is inside this part.
 
+    Entries that came together - the pair of a zip, the items of a batch - are told to be done together:
+    were one of a pair given again after a crash, and the other not, all later pairs would be shifted.
+
     Attributes:
         id: Names the entry, in this life of the part and in the next.
         sent: What was sent because of it: ids for each outlet.
+        released: Nothing of it is left, and nothing stands in the way of telling so.
     """
 
-    __slots__ = ("_children", "_living", "_on_done", "id", "sent")
+    __slots__ = ("_children", "_group", "_living", "_on_done", "_on_empty", "id", "released", "sent")
 
     follows = True
 
-    def __init__(self, name: str, on_done: Callable[[Origin], None]) -> None:
+    def __init__(
+        self, name: str, on_done: Callable[[Origin], None], on_empty: Callable[[Origin], None] | None = None
+    ) -> None:
         self.id = name
         self.sent: dict[Outlet, list[str]] = {}
+        self.released = False
         self._children: dict[Outlet, int] = {}
         self._living = 1
         self._on_done = on_done
+        self._on_empty = on_empty
+        self._group: list[Origin] = [self]
 
     def child(self, outlet: Outlet) -> str:
         """The id of the next thing made of it that goes out there."""
@@ -45,18 +55,38 @@ class Origin:
     def branch(self, more: int) -> None:
         """It lives on in ``more`` further places."""
         self._living += more
-        if self._living <= 0:
-            self._on_done(self)
+        if self._living > 0:
+            return
+        if self._on_empty is not None:
+            self._on_empty(self)
+        else:
+            self.release()
 
-    def drop(self, _node: str) -> None:
+    def release(self) -> None:
+        """It is done, as soon as all that came together with it are."""
+        self.released = True
+        group = self._group
+        if len(group) == 1 or all([each.released for each in group]):
+            for each in group:
+                each._on_done(each)
+
+    def join(self, other: Ticket) -> None:
+        """It goes on together with ``other``."""
+        assert isinstance(other, Origin)
+        if other._group is not self._group:
+            self._group += other._group
+            for each in other._group:
+                each._group = self._group
+
+    def drop(self, node: str) -> None:
         """One of the places ended."""
         self.branch(-1)
 
-    def result(self, _sink: str, _value: Any) -> None:
+    def result(self, sink: str, value: Any) -> None:
         """One of the places was a sink."""
         self.branch(-1)
 
-    def fail(self, _error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         """What is left of it is followed elsewhere; if the run fails, it is as if it had never been begun."""
 
 
@@ -74,20 +104,31 @@ class SourceTrack:
         self._number = 0
         self._done = done or 0
         self._ended: dict[int, Origin] = {}
+        self._proceeding = False
 
     def __call__(self) -> Origin | None:
         """What follows the next item; None if that was done before."""
         self._number += 1
         if self._number <= self._done:
             return None
-        return Origin(f"{self._name}:{self._number}", partial(self._end, self._number))
+        return Origin(f"{self._name}:{self._number}", self._on_done, partial(self._end, self._number))
 
     def _end(self, number: int, origin: Origin) -> None:
+        """Nothing of the item is left; it counts as done when all before it are, and all that it came together with."""
         self._ended[number] = origin
-        forget: dict[Outlet, list[str]] = {}
-        while (ended := self._ended.pop(self._done + 1, None)) is not None:
-            self._done += 1
-            for outlet, ids in ended.sent.items():
-                forget.setdefault(outlet, []).extend(ids)
-        if self._done >= number:
-            self._link.advance(self._name, self._done, forget)
+        self._proceed()
+
+    def _proceed(self) -> None:
+        if self._proceeding:
+            return
+        self._proceeding = True
+        while (origin := self._ended.get(self._done + 1)) is not None and not origin.released:
+            origin.release()
+        self._proceeding = False
+
+    def _on_done(self, origin: Origin) -> None:
+        """The next item is done: nobody will make it, or what was sent because of it, again."""
+        self._done += 1
+        del self._ended[self._done]
+        self._link.advance(self._name, self._done, origin.sent)
+        self._proceed()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from ..channels.entries import Ticket
 from ..errors import SkippedError
 from ..graph import Graph
 
@@ -50,6 +51,9 @@ class Submission:
         """It failed, whatever else becomes of it."""
         if not self.future.done():
             self.future.set_exception(error)
+
+    def join(self, other: Ticket) -> None:
+        """Nothing to do: each submitted item has its own result."""
 
     def _settle(self) -> None:
         if self.future.done():
@@ -103,6 +107,9 @@ class Claim:
     def result(self, sink: str, value: Any) -> None:
         """A sink returned ``value``."""
         self._say("result", sink, value)
+
+    def join(self, other: Ticket) -> None:
+        """Nothing to do: each submitted item has its own result."""
 
     def fail(self, error: BaseException) -> None:
         """It failed, whatever else becomes of it."""

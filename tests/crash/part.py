@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipelines import Plumber
+from pipelines import SKIP, Plumber
 from pipelines.engine import part as engine_part
 
 
@@ -32,8 +32,14 @@ async def halve(self: Any, q_elt: tuple[int]) -> Any:
         yield q_elt[0]
 
 
-async def keep(self: Any, q_elt: tuple[int, int]) -> None:
-    self.file.write(f"{q_elt[0]}\n")
+async def drop_some(self: Any, q_elt: tuple[int]) -> Any:
+    if not q_elt[0] % 70:
+        await asyncio.sleep(random.random() / 100)
+    return SKIP if q_elt[0] % 5 == 0 else q_elt[0]
+
+
+async def keep(self: Any, q_elt: tuple[int, ...]) -> None:
+    self.file.write(" ".join(map(str, q_elt)) + "\n")
 
 
 def open_file(self: Any) -> None:
@@ -45,16 +51,21 @@ def close_file(self: Any) -> None:
 
 
 def graph(count: int) -> dict[str, Any]:
-    """From a to b to c, by two ways."""
+    """From a to b to c, by several ways, two of which meet again."""
     lifecycle = {"setup": open_file, "cleanup": close_file}
     nodes = {
         "inp": {"coro": numbers, "args": {"count": count}, "properties": {"host": "a"}},
         "one": {"coro": work, "properties": {"host": "b", "queue_size": 100}},
         "two": {"coro": halve, "properties": {"host": "b"}},
+        "three": {"coro": drop_some, "properties": {"host": "a"}},
+        "pairs": {"coro": keep, "properties": {"host": "c", **lifecycle}},
         "all": {"coro": keep, "properties": {"host": "c", **lifecycle}},
         "some": {"coro": keep, "properties": {"host": "c", **lifecycle}},
     }
-    return {"nodes": nodes, "graph": {"inp": ["one", "two"], "one": ["all"], "two": ["some"]}}
+    return {
+        "nodes": nodes,
+        "graph": {"inp": ["one", "two", "three"], "one": ["all", "pairs"], "two": ["some"], "three": ["pairs"]},
+    }
 
 
 async def main(host: str, url: str, run_id: str, folder: str, count: str) -> None:

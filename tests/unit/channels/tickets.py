@@ -31,3 +31,6 @@ class TicketLog:
     def fail(self, error: BaseException) -> None:
         """Something made of the item failed."""
         self.told.append(("fail", error))
+
+    def join(self, other: Any) -> None:
+        """It goes on together with another."""
