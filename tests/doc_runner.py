@@ -28,6 +28,7 @@ import inspect
 import io
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -225,7 +226,8 @@ class Document:
             programs.mkdir()
             # Like an installed script, this one does not put the working directory on sys.path.
             _program(programs / "pipelines", "import sys\nfrom pipelines.cli import main\nsys.exit(main())\n")
-            (programs / "python").symlink_to(sys.executable)
+            # No symbolic link, by which some interpreters do not find their environment.
+            _program(programs / "python", f'exec {shlex.quote(sys.executable)} "$@"\n', "/bin/sh")
         return {
             **os.environ,
             "COLUMNS": "100",
@@ -237,8 +239,8 @@ class Document:
         }
 
 
-def _program(path: Path, text: str) -> None:
-    path.write_text(f"#!{sys.executable}\n{text}")
+def _program(path: Path, text: str, interpreter: str = sys.executable) -> None:
+    path.write_text(f"#!{interpreter}\n{text}")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 

@@ -30,7 +30,7 @@ from typing import Any
 from ..jobs import Graphs
 from ..works.base import Contestant, Work
 
-__all__ = ["CONTENDERS", "OURS", "PEERS", "SHAPES", "Adapter", "CannotError", "NotInstalledError", "load"]
+__all__ = ["CONTENDERS", "ELSEWHERE", "OURS", "PEERS", "SHAPES", "Adapter", "CannotError", "NotInstalledError", "load"]
 
 OURS = ("limit", "queues", "queues_uvloop", "pipelines", "pipelines_uvloop")
 """What needs no peer to be installed (and uvloop for two of them)."""

@@ -209,3 +209,6 @@ def hops(job: Hops) -> None:
         job.recorded.extend(outbox.get() for _ in given)
     inbox.put(None)
     process.join()
+    for queue in (inbox, outbox):
+        queue.close()
+        queue.join_thread()

@@ -45,10 +45,10 @@ class Host:
         self.process.kill()
         self.process.wait()
 
-    def kill_and_start(self, *, others_done: bool) -> None:
+    def kill_and_start(self, *, begun: bool) -> None:
         self.kill()
-        # Killed when the last part had just taken leave, it has nothing to go on with: it would begin a new run.
-        self._over = others_done and not keys(self._server)
+        # Killed when the last part has just taken leave, it has nothing to go on with: it would begin a new run.
+        self._over = begun and not keys(self._server)
         if not self._over:
             self.start()
 
@@ -80,12 +80,13 @@ def lines(folder: Path, sink: str) -> Counter[tuple[int, ...]]:
 def crash(seed: int, victims: str, folder: Path) -> int:
     """Kill ``victims`` at random until the work is done; gives how often."""
     chance = random.Random(seed)
-    kills = 0
+    kills, begun = 0, False
     until = time.monotonic() + 100
     with running(folder) as (server, hosts):
         while not all(host.done for host in hosts.values()):
             assert time.monotonic() < until, {name: host.process.poll() for name, host in hosts.items()}
             time.sleep(chance.uniform(0.2, 1.2) if kills < MOST_KILLS else 0.1)
+            begun = begun or bool(keys(server))
             victim = chance.choice(victims)
             if kills >= MOST_KILLS:
                 continue
@@ -95,7 +96,7 @@ def crash(seed: int, victims: str, folder: Path) -> int:
                 server.start()
                 kills += 1
             elif not hosts[victim].done:
-                hosts[victim].kill_and_start(others_done=any(host.done for host in hosts.values()))
+                hosts[victim].kill_and_start(begun=begun)
                 kills += 1
         assert keys(server) == []
     return kills

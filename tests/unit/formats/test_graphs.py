@@ -1,7 +1,5 @@
 """Readers and writers in real graphs."""
 
-
-
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,5 @@
 """`read_jsonl` and `write_jsonl`."""
 
-
-
 from __future__ import annotations
 
 import datetime

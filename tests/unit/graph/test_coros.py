@@ -463,7 +463,7 @@ def test_p7_other_executors_are_refused_with_those_there_are(executor: str) -> N
 def test_p7_of_a_split_graph_every_node_says_its_host() -> None:
     given = behind(plain, host="left")
     (problem,) = found(given)
-    assert (problem.code, problem.path) == ("missing_host", "nodes.inp.properties.host")
+    assert (problem.code, problem.path) == ("missing_host", "nodes.s0.properties.host")
     assert problem.hint == "hosts are: 'left'"
     assert Graph.parse(given, defaults={"host": "right"}).hosts == ("right", "left")
 
