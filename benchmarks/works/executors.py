@@ -55,6 +55,7 @@ WORKS = (
         {FULL: {"items": 40}, QUICK: {"items": 15}, TINY: {"items": 2}},
         MICROSECONDS,
         figures_of=_per_item,
+        reference="ray",
     ),
     Work(
         "redis_edge",

@@ -73,12 +73,12 @@ def followers(tickets: Iterable[Ticket]) -> tuple[Ticket, ...]:
 
 def unite(tickets: Iterable[Ticket]) -> tuple[Ticket, ...]:
     """Each ticket once: what came together again, in a zip or a batch, lives on in one place."""
-    united: dict[int, Ticket] = {}
+    united: dict[Ticket, Ticket] = {}
     for ticket in tickets:
-        if id(ticket) in united:
+        if ticket in united:
             ticket.branch(-1)
         else:
-            united[id(ticket)] = ticket
+            united[ticket] = ticket
     if len(united) > 1:
         following = followers(united.values())
         for other in following[1:]:

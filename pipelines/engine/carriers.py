@@ -152,7 +152,7 @@ class Arrival:
         elif kind == TOMB:
             origin.drop("")
         else:
-            tickets = [Claim(self._part, entry.id, host, number) for host, number in claims]
+            tickets = [Claim(self._part, f"{self._inlet.edge}/{entry.id}", host, number) for host, number in claims]
             self._channel.push_tracked(value, (origin, *tickets))
 
     def _done(self, token: str, origin: Origin) -> None:

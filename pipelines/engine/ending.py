@@ -26,12 +26,16 @@ async def wind_up(execution: Execution) -> None:
     for worker in execution.workers.values():
         await _clean_up(execution, worker)
     for executor in execution.acquired:
-        await executor.release()
+        try:
+            await executor.release()
+        except asyncio.CancelledError:  # it is in a hurry as well, and has ended all the same
+            continue
     if execution.part is not None:
         try:
             await execution.part.leave(execution.outcome(), execution.error)
-        except Exception as error:
-            execution.note_error(error)
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, Exception):
+                execution.note_error(error)
 
 
 async def _clean_up(execution: Execution, worker: Worker) -> None:

@@ -83,6 +83,7 @@ class Execution:
         self._max_seconds = max_seconds
         self._winding_up = False
         self._closing: asyncio.Task[None] | None = None
+        self._all_ended = asyncio.Event()
         self.submissions = Submissions(self)
         self._started_at: float | None = None
         self._elapsed: float | None = None
@@ -130,7 +131,14 @@ class Execution:
         for worker in self.workers.values():
             worker.meter.since = now
         self.scheduler.live = sum(not worker.ended for worker in self.workers.values())
-        self._acquire_executors()
+        try:
+            self._acquire_executors()
+        except Exception as error:
+            self._error = error
+            self._closing = self.scheduler.make_task(self._wind_up())
+            return
+        if self._needs_winding_up():
+            self._closing = self.scheduler.make_task(self._see_out())
         self.run.tell(RunStarted)
         if self._max_seconds is not None:
             self._timers["limit"] = self.loop.call_later(self._max_seconds, self._overtime)
@@ -173,9 +181,8 @@ class Execution:
             self._finish("aborted")
         elif self._is_joining(draining=False):
             return
-        elif self._closing is not None:
-            if self._winding_up:
-                self._closing.cancel()  # a cleanup that hangs; the others still run
+        elif self._winding_up and self._closing is not None:
+            self._closing.cancel()  # a cleanup that hangs; the others still run
         else:
             self.scheduler.abort()
 
@@ -223,11 +230,23 @@ class Execution:
             worker.shut()
         for processor in self.assembly.processors.values():
             processor.outcome = self.outcome()
-        nodes = [worker.node for worker in self.workers.values()]
-        if self.acquired or self.part is not None or any([node.cleanup or node.is_model for node in nodes]):
-            self._closing = self.scheduler.make_task(self._wind_up())
+        if self._closing is not None:
+            self._all_ended.set()
         else:
             self._finish(self.outcome())
+
+    def _needs_winding_up(self) -> bool:
+        nodes = [worker.node for worker in self.workers.values()]
+        return bool(self.acquired or self.part or any([node.cleanup or node.is_model for node in nodes]))
+
+    async def _see_out(self) -> None:
+        """Clean up at the end; it is there from the start, for loops that are shut down around the graph."""
+        while not self._all_ended.is_set():
+            try:
+                await self._all_ended.wait()
+            except asyncio.CancelledError:
+                self.scheduler.abort()
+        await self._wind_up()
 
     async def _wind_up(self) -> None:
         self._winding_up = True  # from here on a cancellation finds somebody to handle it

@@ -115,7 +115,8 @@ class Part:
             name = f"{edge.upstream}>{edge.downstream}" + (":failed" if edge.route else "")
             nodes = self._execution.assembly.graph.nodes
             if edge.downstream not in nodes:
-                self.carriers.append(Departure(self, channel, self.link.outlet(name, channel.capacity)))
+                capacity = channel.capacity + self._graph.held_behind(edge.downstream)
+                self.carriers.append(Departure(self, channel, self.link.outlet(name, capacity)))
             elif edge.upstream not in nodes:
                 self.carriers.append(Arrival(self, channel, self.link.inlet(name)))
         return True

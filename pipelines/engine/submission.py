@@ -84,6 +84,13 @@ class Claim:
 
     follows = False
 
+    def __eq__(self, other: object) -> bool:
+        # What was sent on two edges, and came together again, is one item's.
+        return isinstance(other, Claim) and (self.host, self.number) == (other.host, other.number)
+
+    def __hash__(self) -> int:
+        return hash((self.host, self.number))
+
     def __init__(self, home: Home, entry: str, host: str, number: int) -> None:
         self._home = home
         self._entry = entry

@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 import threading
+from functools import partial
 from time import monotonic_ns, perf_counter
 from typing import Any
 
@@ -18,7 +19,7 @@ from .packing import pack, unpack
 from .post import Post, await_steps
 from .surroundings import Surroundings
 from .travel import portable, sendable
-from .wire import CHUNK, JOB, RESULTS_ARENA, TAKEN, Board, Kind
+from .wire import CHUNK, COUNT, JOB, OUTCOME, RESULTS_ARENA, TAKEN, Board, Kind
 from .worker import Desk
 
 __all__ = ["serve_coroutines"]
@@ -43,10 +44,11 @@ class AsyncWorker:
         self._loop: asyncio.AbstractEventLoop
         self._over: asyncio.Future[None]
         self._openings: dict[int, asyncio.Task[Any]] = {}
-        self._tasks: dict[int, set[asyncio.Task[None]]] = {}
+        self._tasks: dict[int, set[asyncio.Task[Any]]] = {}
         self._closings: set[asyncio.Task[None]] = set()
         self._results: list[tuple[int, int, Any, float]] = []
-        self._arena_free = True
+        self._sent: list[tuple[int, int, Any, float]] = []
+        self._singles = 0
         self._board = desk.board.numbers
 
     async def run(self) -> None:
@@ -79,8 +81,10 @@ class AsyncWorker:
             self._closings.add(closing)
             closing.add_done_callback(self._closings.discard)
         elif kind == Kind.READ:
-            self._arena_free = True
+            self._sent = []
             self._flush()
+        elif kind == Kind.AGAIN:
+            self._send_again()
         elif not self._over.done():
             self._over.set_result(None)
 
@@ -102,24 +106,22 @@ class AsyncWorker:
         surroundings = self._desk.surroundings[number]
         tasks = self._tasks.setdefault(number, set())
         for index, item in enumerate(items):
-            work = self._work(number, chunk, index, post, item, surroundings)
+            work = self._work(number, post, item, surroundings)
             task = self._loop.create_task(work, context=surroundings.context.copy())
             tasks.add(task)
             task.add_done_callback(tasks.discard)
+            task.add_done_callback(partial(self._worked, chunk, index))
 
-    async def _work(
-        self, number: int, chunk: int, index: int, post: Post, item: Any, surroundings: Surroundings
-    ) -> None:
-        try:
-            await asyncio.shield(self._opening(number, post, surroundings))
-            if post.broken is not None:
-                self._tell(chunk, index, Failure(portable(post.broken), fatal=True))
-                return
-            begin = perf_counter()
-            outcome = await self._outcome(post, item)
-            self._tell(chunk, index, outcome, perf_counter() - begin)
-        except asyncio.CancelledError:  # before its call had begun
-            self._tell(chunk, index, None)
+    async def _work(self, number: int, post: Post, item: Any, surroundings: Surroundings) -> tuple[Any, float]:
+        await asyncio.shield(self._opening(number, post, surroundings))
+        if post.broken is not None:
+            return Failure(portable(post.broken), fatal=True), 0.0
+        begin = perf_counter()
+        return await self._outcome(post, item), perf_counter() - begin
+
+    def _worked(self, chunk: int, index: int, task: asyncio.Task[tuple[Any, float]]) -> None:
+        # Told here and not by the task itself: one that is cancelled before its first step never runs.
+        self._tell(chunk, index, *((None,) if task.cancelled() else task.result()))
 
     def _opening(self, number: int, post: Post, surroundings: Surroundings) -> asyncio.Task[Any]:
         if number not in self._openings:
@@ -144,23 +146,33 @@ class AsyncWorker:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        # While the parent has not read what lies in the arena, nothing may be packed.
-        if not self._results or not self._arena_free:
+        # While the parent has not read what was sent, it may ask for that again.
+        if not self._results or self._sent:
             return
-        results, self._results = self._results, []
+        count = 1 if self._singles else len(self._results)
+        self._singles = max(0, self._singles - 1)
+        self._sent, self._results = self._results[:count], self._results[count:]
         arena = self._desk.arenas[RESULTS_ARENA]
         try:
-            parts = pack(results, arena)
+            parts = pack([outcome for _, _, outcome, _ in self._sent], arena)
         except Exception:
-            parts = pack([(chunk, index, sendable(o), seconds) for chunk, index, o, seconds in results], arena)
-        self._arena_free = len(parts) > 1  # else they are in the arena, until the parent has read them
-        self._desk.send(Kind.RESULTS, *parts)
+            parts = pack([sendable(outcome) for _, _, outcome, _ in self._sent], arena)
+        heads = [OUTCOME.pack(chunk, index, seconds) for chunk, index, _, seconds in self._sent]
+        self._desk.send(Kind.RESULTS, COUNT.pack(count), *heads, *parts)
         arena.unmap_large()
+
+    def _send_again(self) -> None:
+        """The parent could not read what was sent: one of the results is to blame."""
+        self._singles += len(self._sent)
+        self._results[:0] = self._sent
+        self._sent = []
+        self._flush()
 
     # The end of a job.
 
     def _cancel(self, number: int) -> None:
-        tasks = self._tasks.get(number)
+        opening = self._openings.get(number)
+        tasks = {*self._tasks.get(number, ()), *([opening] if opening is not None and not opening.done() else [])}
         if tasks:
             for task in tasks:
                 task.cancel()
@@ -172,6 +184,6 @@ class AsyncWorker:
         opening = self._openings.pop(number, None)
         if post is not None:
             if opening is not None:
-                await opening
+                await asyncio.wait([opening])
             errors = await self._loop.create_task(await_steps(post.closing(outcome)), context=surroundings.context)
         self._desk.closed(number, errors)

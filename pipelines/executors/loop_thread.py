@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ class LoopThread:
         """There is work for one more node."""
         if self._inside is None:
             self._inside = _Inside(self)
-            self._thread = threading.Thread(target=self._inside.run, name="pipelines_loop")
+            self._thread = threading.Thread(target=self._inside.run, name="pipelines_loop", daemon=True)
             self._thread.start()
         self._stages.append(stage)
 
@@ -120,19 +121,21 @@ class _Inside:
             opening = self._loop.create_task(await_steps(post.opening()), context=stage.context.copy())
             self._openings[stage.number] = opening
         for index, item in enumerate(items):
-            task = self._loop.create_task(self._make(stage, place + index, item), context=stage.context.copy())
+            task = self._loop.create_task(self._make(stage, item), context=stage.context.copy())
             tasks.add(task)
             task.add_done_callback(tasks.discard)
+            task.add_done_callback(partial(self._made, stage, place + index, item))
 
-    async def _make(self, stage: ThreadStage, place: int, item: Any) -> None:
+    async def _make(self, stage: ThreadStage, item: Any) -> tuple[Any, float]:
         post = self._posts[stage.number]
-        outcome, begin = None, perf_counter()
-        try:
-            await asyncio.shield(self._openings[stage.number])
-            begin = perf_counter()
-            outcome = await self._outcome(post, item)
-        finally:
-            self._tell(self._thread.on_end, stage, place, item, outcome, perf_counter() - begin)
+        await asyncio.shield(self._openings[stage.number])
+        begin = perf_counter()
+        return await self._outcome(post, item), perf_counter() - begin
+
+    def _made(self, stage: ThreadStage, place: int, item: Any, task: asyncio.Task[tuple[Any, float]]) -> None:
+        # Told here and not by the task itself: one that is cancelled before its first step never runs.
+        outcome, seconds = (None, 0.0) if task.cancelled() else task.result()
+        self._tell(self._thread.on_end, stage, place, item, outcome, seconds)
 
     async def _outcome(self, post: Post, item: Any) -> Any:
         if post.broken is not None:
@@ -146,8 +149,9 @@ class _Inside:
             return Failure(late or error)
 
     def cancel(self, number: int) -> None:
-        """Cancel the calls of a node, until they have ended."""
-        tasks = self._tasks.get(number)
+        """Cancel the calls of a node, and its setup, until they have ended."""
+        opening = self._openings.get(number)
+        tasks = {*self._tasks.get(number, ()), *([opening] if opening is not None and not opening.done() else [])}
         if tasks:
             for task in tasks:
                 task.cancel()
@@ -157,18 +161,18 @@ class _Inside:
         """Clean up after a node."""
         post = self._posts.pop(stage.number)
         self._tasks.pop(stage.number)
-        closing = self._close(post, self._openings.pop(stage.number), outcome)
+        closing = self._close(post, self._openings[stage.number], outcome)
         task = self._loop.create_task(closing, context=stage.context.copy())
         self._tasks[-stage.number] = {task}
         task.add_done_callback(lambda task: self._closed(stage.number, task.result(), answer))
 
     async def _close(self, post: Post, opening: asyncio.Task[Any], outcome: str | None) -> list[BaseException]:
-        await opening
+        await asyncio.wait([opening])
         errors: list[BaseException] = await await_steps(post.closing(outcome))
         return errors
 
     def _closed(self, number: int, errors: list[BaseException], answer: asyncio.Future[list[BaseException]]) -> None:
-        del self._tasks[-number]
+        del self._tasks[-number], self._openings[number]
         self._tell(_settle, answer, errors)
 
 

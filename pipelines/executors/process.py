@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import multiprocessing
+import multiprocessing.util  # its own work at exit must come behind that of this module
 import os
 from typing import Any, Literal, Self
 
@@ -97,6 +98,7 @@ class ProcessExecutor:
         if not self._users:
             atexit.unregister(self._hang_up)
             teams, self._teams = self._teams, ()
+            del self._loop  # an executor that is not in use holds no event loop
             await asyncio.gather(*(team.close() for team in teams))
 
     async def __aenter__(self) -> Self:
@@ -135,6 +137,7 @@ class ProcessStage(PoolStage):
     Attributes:
         sizer: Says how many items go to a worker at once.
         pickled: The job, as it is sent to workers.
+        alone: So many of the next items go to workers one by one, as one of them cannot be read.
         deaths: How many workers in a row died setting up for the node.
     """
 
@@ -142,6 +145,7 @@ class ProcessStage(PoolStage):
         super().__init__(team, job, listener)
         self.sizer = Sizer()
         self.pickled = dumps((job, surroundings_here()))
+        self.alone = 0
         self.deaths = 0.0
         self._limit = team.limit
 

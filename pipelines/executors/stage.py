@@ -70,6 +70,8 @@ class PoolStage:
 
     def feed(self, place: int, items: list[Any]) -> None:
         """Take items; the first is at ``place``."""
+        if self.cancelled:
+            return
         if not self._begun:
             self._begun = True
             self._pool.add(self)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import TravelError, WorkerDiedError
 from .base import Failure
+from .overtime import watch
 from .packing import pack, unpack, weight
 from .portions import PORTION_SECONDS
 from .shares import Shares
 from .travel import why_not
-from .wire import ALL, CHUNK, JOB, RESULT, RESULTS_ARENA, SLOTS, TAKEN, Kind
-from .worker_process import GRACE_SECONDS, Chunk, WorkerProcess
+from .wire import ALL, CHUNK, COUNT, JOB, OUTCOME, RESULT, RESULTS_ARENA, SLOTS, TAKEN, Kind
+from .worker_process import Chunk, WorkerProcess
 
 if TYPE_CHECKING:
     from .process import ProcessStage
@@ -65,7 +66,7 @@ class Team:
             chunks = [chunk for chunk in worker.chunks.values() if chunk.stage is stage]
             if chunks and self._asynchronous:
                 worker.send(Kind.CANCEL, JOB.pack(stage.number))
-                worker.kill_unless(partial(_are_over, chunks))
+                worker.kill_unless(partial(_are_over, worker, stage, chunks))
             elif chunks:
                 self._cancel_plain(worker, chunks)
 
@@ -122,6 +123,8 @@ class Team:
     def _portion(self, stage: ProcessStage) -> int:
         """How many items to send now: all that there are, fairly divided, or as many as fit the time."""
         slots = sum([worker.slots.count(True) for worker in self.workers if worker.ready and not worker.gone])
+        if stage.alone:
+            return 1
         most = MOST_COROUTINES if self._asynchronous else stage.sizer.size
         return min(most, -(-stage.backlog.count // max(1, slots)))
 
@@ -129,10 +132,11 @@ class Team:
         slot = worker.free_slot()
         assert slot is not None
         place, items = stage.backlog.take(self._portion(stage))
+        stage.alone = max(0, stage.alone - 1)
         try:
             parts = pack(items, worker.arenas[slot])
-        except Exception:
-            self._sort_out(stage, place, items)
+        except Exception as error:
+            self._sort_out(stage, place, items, error)
             return
         if stage.number not in worker.jobs:
             worker.jobs.add(stage.number)
@@ -145,13 +149,13 @@ class Team:
         stage.at_workers += len(items)
         worker.send(Kind.CHUNK, CHUNK.pack(chunk.number, stage.number, slot, 2 * PORTION_SECONDS), *parts)
         if stage.job.timeout is not None:
-            self._watch(worker, stage.job.timeout)
+            watch(worker, stage.job.timeout, asynchronous=self._asynchronous)
         if len(items) > 1 and not self._asynchronous:
             asyncio.get_running_loop().call_later(RECALL_SECONDS, self._recall, worker, chunk)
 
     def _recall(self, worker: WorkerProcess, chunk: Chunk) -> None:
         """A portion takes long: what the worker has not begun goes to another."""
-        if worker.gone or chunk.number not in worker.chunks or chunk.abandoned:
+        if worker.gone or chunk.number not in worker.chunks or chunk.stage.cancelled:
             return
         current, index = worker.at()
         begun = max(0, index + 1) if current is chunk else 0
@@ -162,9 +166,11 @@ class Team:
         chunk.stage.returned(len(rest))
         self.dispatch()
 
-    def _sort_out(self, stage: ProcessStage, place: int, items: list[Any]) -> None:
+    def _sort_out(self, stage: ProcessStage, place: int, items: list[Any], error: Exception) -> None:
         """Some of the items cannot be pickled: fail those, and give back the others."""
         stuck = [(index, why) for index, item in enumerate(items) if (why := why_not(item))]
+        if not stuck and len(items) == 1:
+            stuck = [(0, f"{type(error).__name__}: {error}")]
         if not stuck:  # each alone can be, but not all together
             stage.sizer.size = 1
             stage.backlog.give_back(place, items)
@@ -175,8 +181,10 @@ class Team:
             end = index
         stage.backlog.give_back(place, items[:end])
         for index, why in stuck:
-            error = TravelError(f"the item, a {type(items[index]).__name__}, cannot travel to a worker process: {why}")
-            failed = partial(stage.deliver, place + index, [items[index]], [Failure(error)], 0.0)
+            failure = TravelError(
+                f"the item, a {type(items[index]).__name__}, cannot travel to a worker process: {why}"
+            )
+            failed = partial(stage.deliver, place + index, [items[index]], [Failure(failure)], 0.0)
             asyncio.get_running_loop().call_soon(failed)  # whoever feeds does not expect results yet
 
     # What workers say.
@@ -234,67 +242,46 @@ class Team:
     def _on_results(self, worker: WorkerProcess, body: memoryview) -> None:
         """What became of some items of workers with an event loop."""
         arena = worker.arenas[RESULTS_ARENA]
-        results = unpack(body, arena)
+        (count,) = COUNT.unpack_from(body)
+        message = COUNT.size + count * OUTCOME.size
+        try:
+            outcomes = unpack(body[message:], arena)
+        except Exception as error:
+            if count > 1:
+                worker.send(Kind.AGAIN)
+                return
+            outcomes = [Failure(TravelError(f"the result cannot be read: {type(error).__name__}: {error}"))]
         arena.shrink()
         worker.send(Kind.READ)
-        for number, index, outcome, seconds in results:
+        for place, outcome in enumerate(outcomes):
+            number, index, seconds = OUTCOME.unpack_from(body, COUNT.size + place * OUTCOME.size)
             chunk = worker.chunks.get(number)
-            if chunk is None or index not in chunk.missing:
-                continue
-            stage = chunk.stage
-            self._shares.spent(stage, seconds)
-            if type(outcome) is Failure and outcome.unread and len(chunk.items) > 1:
-                self._separate(worker, chunk)
-                continue
-            chunk.missing.discard(index)
-            if not chunk.missing or (type(outcome) is Failure and (outcome.unread or outcome.fatal)):
-                worker.chunks.pop(number, None)
-                stage.returned(len(chunk.missing))
-            stage.returned(1)
-            stage.deliver(chunk.place + index, [chunk.items[index]], [outcome], seconds)
+            if chunk is not None and index in chunk.missing:
+                self._on_outcome(worker, chunk, index, outcome, seconds)
         self.dispatch()
+
+    def _on_outcome(self, worker: WorkerProcess, chunk: Chunk, index: int, outcome: Any, seconds: float) -> None:
+        stage = chunk.stage
+        self._shares.spent(stage, seconds)
+        if type(outcome) is Failure and outcome.unread and len(chunk.items) > 1:
+            self._separate(worker, chunk)
+            return
+        chunk.missing.discard(index)
+        if not chunk.missing or (type(outcome) is Failure and (outcome.unread or outcome.fatal)):
+            worker.chunks.pop(chunk.number, None)
+            stage.returned(len(chunk.missing))
+        stage.returned(1)
+        stage.deliver(chunk.place + index, [chunk.items[index]], [outcome], seconds)
 
     def _separate(self, worker: WorkerProcess, chunk: Chunk) -> None:
         """Send the items of a portion again, each alone."""
         del worker.chunks[chunk.number]
-        for index in sorted(chunk.missing, reverse=True):
-            chunk.stage.backlog.give_back(chunk.place + index, [chunk.items[index]])
-        chunk.stage.returned(len(chunk.missing))
-
-    # Time.
-
-    def _watch(self, worker: WorkerProcess, seconds: float) -> None:
-        if worker.watch is None:
-            worker.watch = asyncio.get_running_loop().call_later(seconds, self._look, worker)
-
-    def _look(self, worker: WorkerProcess) -> None:
-        """Interrupt the call that ``worker`` is in if it has had its time."""
-        worker.watch = None
-        if worker.gone:
-            return
-        if self._asynchronous:
-            self._look_at_loop(worker)
-            return
-        chunk, index = worker.at()
-        left = [c.stage.job.timeout for c in worker.chunks.values() if c.stage.job.timeout is not None]
-        if chunk is not None and chunk.stage.job.timeout is not None and index != ALL:
-            rest = chunk.stage.job.timeout - worker.seconds_in_call()
-            if rest <= 0:
-                worker.interrupt(chunk, index)
-                rest = GRACE_SECONDS
-            left.append(rest)
-        if left:
-            self._watch(worker, max(0.001, min(left)))
-
-    def _look_at_loop(self, worker: WorkerProcess) -> None:
-        """Kill ``worker`` if its event loop has stood still for so long that it keeps no timeout any more."""
-        limits = [c.stage.job.timeout for c in worker.chunks.values() if c.stage.job.timeout is not None]
-        if not limits:
-            return
-        if worker.seconds_in_call() > max(limits) + GRACE_SECONDS:
-            worker.overdue = True
-            worker.kill()
-        self._watch(worker, max(0.1, min(limits)))
+        stage = chunk.stage
+        if not stage.cancelled:
+            stage.alone += len(chunk.missing)
+            for index in sorted(chunk.missing, reverse=True):
+                stage.backlog.give_back(chunk.place + index, [chunk.items[index]])
+        stage.returned(len(chunk.missing))
 
     # Beginning and end of workers.
 
@@ -359,9 +346,16 @@ class Team:
         if worker.overdue:
             error = TimeoutError(f"no result within {stage.job.timeout} seconds; its process was killed")
         if self._asynchronous:
+            # Calls that had no part in why it was killed begin anew.
+            begins_anew = worker.killed_for is not None or (worker.overdue and stage.job.timeout is None)
             for missing in sorted(chunk.missing, reverse=True):
-                stage.deliver(place + missing, [items[missing]], [Failure(error)], 0.0)
-        elif index is None:
+                if begins_anew:
+                    stage.backlog.give_back(place + missing, [items[missing]])
+                else:
+                    stage.deliver(place + missing, [items[missing]], [Failure(error)], 0.0)
+            if begins_anew:
+                stage.listener.on_repeated(len(chunk.missing))
+        elif index is None or index >= len(items):
             stage.backlog.give_back(place, items)
         elif index == ALL:
             stage.deaths += 1 if worker.exitcode is None or worker.exitcode >= 0 else 0.1
@@ -379,7 +373,10 @@ class Team:
         """End all processes; when this returns they have ended."""
         self._closing = True
         while self._hiring:
-            await asyncio.wait(list(self._hiring))
+            try:
+                await asyncio.wait(list(self._hiring))
+            except asyncio.CancelledError:  # what has begun to start must have started to be ended
+                continue
         workers = list(self.workers)
         for worker in workers:
             worker.leave()
@@ -391,5 +388,9 @@ class Team:
                     worker.kill()
 
 
-def _are_over(chunks: list[Chunk]) -> bool:
-    return not any([chunk.missing for chunk in chunks])
+def _are_over(worker: WorkerProcess, stage: ProcessStage, chunks: list[Chunk]) -> bool:
+    """Whether nothing of ``chunks`` is left; if not, the worker is about to be killed for the sake of ``stage``."""
+    if not any([chunk.missing for chunk in chunks]):
+        return True
+    worker.killed_for = stage
+    return False

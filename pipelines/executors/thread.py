@@ -85,8 +85,11 @@ class ThreadExecutor:
         """One user less; the last waits until all threads have ended."""
         self._users -= 1
         if not self._users:
-            await self._loop_thread.close()
-            await self._crew.close()
+            loop_thread, crew = self._loop_thread, self._crew
+            # An executor that is not in use holds no event loop.
+            del self._loop, self._loop_thread, self._crew
+            await loop_thread.close()
+            await crew.close()
 
     async def __aenter__(self) -> Self:
         self.acquire()
@@ -138,7 +141,7 @@ class _Thread:
         self.posts: dict[int, Post] = {}
         self.runner = asyncio.Runner()
         self._threads = threads
-        self.thread = threading.Thread(target=self._run, name=f"pipelines_{next(_numbers)}")
+        self.thread = threading.Thread(target=self._run, name=f"pipelines_{next(_numbers)}", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
@@ -219,6 +222,8 @@ class _Threads:
             thread.inbox.put(partial(thread.work, call))
 
     def _choose(self, stage: ThreadStage) -> _Thread | None:
+        if len(self._busy) >= self._limit:  # others may be idle that were lost before
+            return None
         # One that knows the node need not set up for it.
         for thread in reversed(self._idle):
             if stage.number in thread.known:

@@ -17,8 +17,10 @@ __all__ = [
     "ALL",
     "BOARD_SIZE",
     "CHUNK",
+    "COUNT",
     "FRAME",
     "JOB",
+    "OUTCOME",
     "RESULT",
     "RESULTS_ARENA",
     "SLOTS",
@@ -43,6 +45,12 @@ CHUNK = struct.Struct("<QIBd")
 RESULT = struct.Struct("<QBBd")
 """Number of the portion, its slot, whether all outcomes are plain, and the seconds that the calls took."""
 
+OUTCOME = struct.Struct("<QId")
+"""Of a result: number of the portion, index of the item in it, and the seconds of its call."""
+
+COUNT = struct.Struct("<I")
+"""How many results follow."""
+
 TAKEN = struct.Struct("<B")
 """The slot."""
 
@@ -65,6 +73,7 @@ class Kind(IntEnum):
     RESULTS = 10  # worker with an event loop: what became of some items of any portions
     READ = 11  # parent: the arena with results is free again
     CANCEL = 12  # parent: nobody wants anything more of a job
+    AGAIN = 13  # parent: the results could not be read; send them again, each by itself
 
 
 def frame(kind: Kind, *parts: bytes | bytearray) -> bytes:

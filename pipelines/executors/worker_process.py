@@ -57,6 +57,7 @@ class WorkerProcess(asyncio.Protocol):
         chunks: The portions it has, by number, oldest first.
         jobs: Numbers of the jobs that it knows.
         overdue: It is being killed because a call has run out of time.
+        killed_for: The stage for whose sake it is killed, if it is for one that was cancelled.
         last: The portion and the index that it was at when it died.
         watch: The timer of the timeouts.
     """
@@ -69,6 +70,7 @@ class WorkerProcess(asyncio.Protocol):
         self.chunks: dict[int, Chunk] = {}
         self.jobs: set[int] = set()
         self.overdue = False
+        self.killed_for: ProcessStage | None = None
         self.last = (0, ALL)
         self.watch: asyncio.TimerHandle | None = None
         self.slots = [True] * SLOTS
@@ -151,8 +153,10 @@ class WorkerProcess(asyncio.Protocol):
         self._transport.abort()
         self._close_files()
         self._process.close()
-        self._on_end(self)
-        self.ended.set_result(None)
+        try:
+            self._on_end(self)
+        finally:
+            self.ended.set_result(None)
 
     def _read_rest(self) -> None:
         sock = self._transport.get_extra_info("socket")

@@ -112,6 +112,21 @@ class Graph:
             self._written,
         )
 
+    def held_behind(self, name: str) -> int:
+        """How many items a part can hold that came to node ``name``, in its own nodes from there on.
+
+        Items in channels, in calls, in results that wait for their turn, and in batches that fill.
+        """
+        host = self.nodes[name].properties.host
+        found, held = [name], 0
+        for each in found:  # grows while it is gone through
+            properties = self.nodes[each].properties
+            batch = properties.batch.size if properties.batch is not None else 1
+            held += properties.queue_size + (2 * properties.concurrency + 1) * batch
+            behind = [edge.downstream for edge in self.edges if edge.upstream == each]
+            found += [n for n in dict.fromkeys(behind) if n not in found and self.nodes[n].properties.host == host]
+        return held
+
     @property
     def digest(self) -> str:
         """What the graph is known by among the parts of a run: equal for equal dicts, functions by name."""
