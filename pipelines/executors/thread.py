@@ -13,6 +13,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -140,6 +141,7 @@ class _Thread:
         self.inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self.posts: dict[int, Post] = {}
         self.runner = asyncio.Runner()
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._threads = threads
         self.thread = threading.Thread(target=self._run, name=f"pipelines_{next(_numbers)}", daemon=True)
         self.thread.start()
@@ -157,7 +159,15 @@ class _Thread:
         async def wait() -> Any:
             return await awaitable
 
+        self.loop = self.runner.get_loop()
         return self.runner.run(wait())
+
+    def cancel(self) -> None:
+        """Cancel whatever is awaited in this thread; from outside."""
+        with suppress(RuntimeError):  # nothing was ever awaited, or the thread has ended
+            loop = self.loop
+            if loop is not None:
+                loop.call_soon_threadsafe(_cancel_all, loop)
 
     def work(self, call: _Call) -> None:
         """Make one call, in this thread."""
@@ -165,7 +175,10 @@ class _Thread:
         post = self.posts.get(stage.number)
         if post is None:
             post = self.posts[stage.number] = Post(stage.job)
-            stage.context.copy().run(run_steps, post.opening(), self.complete)
+            try:
+                stage.context.copy().run(run_steps, post.opening(), self.complete)
+            except BaseException as error:  # cancelled, or somebody who wants to leave
+                post.broken = error
         begin = perf_counter()
         if post.broken is not None:
             outcome: Any = Failure(post.broken, fatal=True)
@@ -261,7 +274,10 @@ class _Threads:
         call.stage.deliver(call.place, [call.item], [outcome], seconds, plain=plain)
 
     def cancel(self, stage: ThreadStage) -> None:
-        """Nothing to be done: a thread ends with its function."""
+        """Cancel what is awaited; a function cannot be ended."""
+        for thread in self._busy:
+            if thread.call is not None and thread.call.stage is stage:
+                thread.cancel()
 
     async def close_job(self, stage: ThreadStage, outcome: str | None) -> list[BaseException]:
         """Clean up in every thread that knows the node, those in lost calls when they have ended."""
@@ -279,6 +295,11 @@ class _Threads:
         for thread in threads:
             thread.inbox.put(None)
         await join_threads([thread.thread for thread in threads])
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
 
 
 def _waits(stage: ThreadStage) -> bool:

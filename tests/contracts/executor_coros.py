@@ -296,3 +296,20 @@ def pid(self: Any, q_elt: tuple[Any]) -> int:
 
 def leave_at_once(self: Any) -> None:
     os._exit(5)
+
+
+async def hang_in_setup(self: Any) -> None:
+    Path(self.place, "begun").touch()
+    await asyncio.sleep(3600)
+
+
+async def ignore_cancellation(self: Any, q_elt: tuple[Any]) -> Any:
+    """Takes its time to end."""
+    try:
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        await asyncio.sleep(1.5)
+
+
+async def unreadable_later(self: Any, q_elt: tuple[Any]) -> Any:
+    return Unreadable() if q_elt[0] == 1 else q_elt[0]

@@ -222,3 +222,33 @@ async def test_p1_redis_may_be_away_for_a_while(server, run_id):
     async with asyncio.timeout(50):
         a, _ = await running
     assert a.outputs["out"] == [2 * number for number in range(3000)]
+
+
+@pytest.mark.parametrize("behind", ["at once", "behind a node"])
+async def test_a_batch_may_be_larger_than_the_channels_of_an_edge(shared_server, run_id, behind):
+    batch = on("b", coros.same, batch={"size": 100}, queue_size=8)
+    given = (
+        line(inp=on("a", coros.numbers, {"count": 250}), n=batch)
+        if behind == "at once"
+        else line(inp=on("a", coros.numbers, {"count": 250}), m=on("b", coros.same, queue_size=8), n=batch)
+    )
+    _, b = await run_all(parts(given, shared_server, run_id), {"b": "n"})
+    assert [len(each) for each in b.outputs["n"]] == [100, 100, 50]
+
+
+@pytest.mark.parametrize("join", ["two sinks", "zip", "merge"])
+async def test_submitted_items_may_reach_a_host_by_two_edges(shared_server, run_id, join):
+    nodes = {"inp": on("a"), "x": on("b", coros.same), "y": on("b", coros.double)}
+    edges: dict[str, list[str]] = {"inp": ["x", "y"]}
+    if join != "two sinks":
+        nodes["z"] = on("b", coros.same, aggregate_inputs=join == "zip")
+        edges |= {"x": ["z"], "y": ["z"]}
+    given = {"nodes": nodes, "graph": edges}
+    plumbers = parts(given, shared_server, run_id)
+    for plumber in plumbers:
+        plumber.create_pipeline()
+    wanted: Any = {"two sinks": {"x": 3, "y": 6}, "zip": (3, 6), "merge": [3, 6]}[join]
+    found = await plumbers[0].submit(3, timeout=30)
+    assert (sorted(found) if join == "merge" else found) == wanted
+    await plumbers[0].stop()
+    await plumbers[1].wait()
