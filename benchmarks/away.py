@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["arrays", "spin", "spin_coro", "total", "total_coro", "twist", "twist_coro"]
+__all__ = ["arrays", "made_coro", "spin", "spin_coro", "total", "total_coro", "twist_coro"]
 
 
 def spin(item: int, seconds: float) -> int:
@@ -26,11 +26,17 @@ def arrays(items: int, megabytes: float) -> Iterator[Any]:
     """Arrays whose elements sum up to their number."""
     import numpy
 
-    size = round(megabytes * 2**20 / 8)
     for number in range(items):
-        array = numpy.full(size, 0.0)  # in memory of its own, as data is
+        array = numpy.full(round(megabytes * 2**20 / 8), 0.0)  # in memory of its own, as data is
         array[0] = number
         yield array
+
+
+def made_coro(self: Any, q_elt: tuple[int], megabytes: float) -> Any:
+    """An array that sums up to the item, as a node."""
+    (array,) = arrays(1, megabytes)
+    array[0] = q_elt[0]
+    return array
 
 
 def total(array: Any) -> float:
@@ -43,11 +49,6 @@ def total_coro(self: Any, q_elt: tuple[Any]) -> float:
     return total(q_elt[0])
 
 
-def twist(array: Any) -> Any:
-    """Another array of the same size and sum."""
-    return array[::-1].copy()
-
-
 def twist_coro(self: Any, q_elt: tuple[Any]) -> Any:
-    """The same as a node."""
-    return twist(q_elt[0])
+    """Another array of the same size and sum, as a node."""
+    return q_elt[0][::-1].copy()

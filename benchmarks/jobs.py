@@ -26,9 +26,11 @@ __all__ = [
     "Edge",
     "Graphs",
     "Hops",
+    "RayChain",
     "RoundTrips",
     "SkippingDiamond",
     "Sleep",
+    "Timed",
     "Variant",
     "WrongResultError",
 ]
@@ -365,6 +367,22 @@ class Hops(Timed):
 
     def check(self) -> None:
         """Every array arrived, in order."""
+        expect([round(x) for x in self.recorded], list(range(self.items)))
+
+
+@dataclass
+class RayChain(Timed):
+    """Arrays that nodes on Ray make of their numbers, turn, and sum.
+
+    Attributes:
+        back: Whether they come back to the program between two nodes.
+    """
+
+    megabytes: float
+    back: bool
+
+    def check(self) -> None:
+        """Every array was summed, in order."""
         expect([round(x) for x in self.recorded], list(range(self.items)))
 
 

@@ -10,8 +10,22 @@ from typing import Any
 import pipelines
 from pipelines import SKIP, Graph, Plumber
 
-from ..away import spin_coro, total_coro, twist_coro
-from ..jobs import BUFFER, Chain, Cores, Dag, Diamond, Edge, Graphs, Hops, RoundTrips, SkippingDiamond, Sleep, Variant
+from ..away import made_coro, spin_coro, total_coro, twist_coro
+from ..jobs import (
+    BUFFER,
+    Chain,
+    Cores,
+    Dag,
+    Diamond,
+    Edge,
+    Graphs,
+    Hops,
+    RayChain,
+    RoundTrips,
+    SkippingDiamond,
+    Sleep,
+    Variant,
+)
 
 ABOUT = (
     f"This library: `Plumber(dict).run()` with its defaults (up to 64 calls of a node at once, results in the order "
@@ -210,15 +224,18 @@ async def hops(job: Hops) -> None:
             job.recorded.extend(await _through(lambda self: given, [_away(total_coro, "mine")], executor))
 
 
-async def ray_chain(job: Hops) -> None:
-    """Three nodes on Ray, which keeps the values between them."""
+async def ray_chain(job: RayChain) -> None:
+    """Three nodes on Ray, which keeps the values between them; a node in the loop between two has them come back."""
     from pipelines.executors.ray import RayExecutor
 
-    nodes = [_away(coro, "mine") for coro in (twist_coro, twist_coro, total_coro)]
+    nodes = [_away(made_coro, "mine", megabytes=job.megabytes), _away(twist_coro, "mine"), _away(total_coro, "mine")]
+    if job.back:
+        here = {"coro": lambda self, q_elt: q_elt[0]}
+        nodes = [nodes[0], here, nodes[1], here, nodes[2]]
     async with RayExecutor(init={"num_cpus": 2}) as executor:
-        await _through(lambda self: list(job.arrays())[:2], nodes, executor)
+        await _through(_source(10), nodes, executor)
         with job.timed():
-            job.recorded.extend(await _through(lambda self: job.arrays(), nodes, executor))
+            job.recorded.extend(await _through(_source(job.items), nodes, executor))
 
 
 async def redis_edge(job: Edge) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import ray
 
-from ..away import spin, total, twist
+from ..away import spin, total
 from ..jobs import Cores, Hops
 
-ABOUT = "`ray.remote` functions on a local Ray, one task a call; every value is fetched before the next function."
+ABOUT = "`ray.remote` functions on a local Ray, one task a call."
 DISTRIBUTION = "ray"
 OTHERWISE = "only hands calls to other processes"
 SHARE = {"cores_20us": 0.05}
@@ -44,17 +43,3 @@ def hops(job: Hops) -> None:
         with job.timed():
             for array in given:
                 job.recorded.append(ray.get(remote.remote(array)))
-
-
-def ray_chain(job: Hops) -> None:
-    """Three tasks for every array, up to eight arrays at a time, each brought back and sent on."""
-    with _ray(2):
-        steps: list[Any] = [ray.remote(each) for each in (twist, twist, total)]
-        ray.get([steps[0].remote(array) for array in list(job.arrays())[:2]])
-        with job.timed():
-            given = list(job.arrays())
-            for begin in range(0, len(given), 8):
-                values: list[Any] = given[begin : begin + 8]
-                for step in steps:
-                    values = ray.get([step.remote(value) for value in values])
-                job.recorded.extend(values)
