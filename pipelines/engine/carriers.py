@@ -115,12 +115,16 @@ class Departure:
 class Arrival:
     """Writes a channel whose other end is on another host.
 
+    Args:
+        number: Of the edge, in the whole graph.
+
     Attributes:
         ended: Everything has come, and the channel is closed.
     """
 
-    def __init__(self, part: Part, channel: MemoryChannel, inlet: Inlet) -> None:
+    def __init__(self, part: Part, channel: MemoryChannel, inlet: Inlet, number: int) -> None:
         self._part = part
+        self._number = number
         self._channel = channel
         self._inlet = inlet
         self._waker = _Waker()
@@ -146,7 +150,8 @@ class Arrival:
 
     def _push(self, token: str, entry: Entry) -> None:
         kind, claims, value = decode(entry.body)
-        origin = Origin(entry.id, partial(self._done, token))
+        # What one item became may come by several edges: that are several things, with ids of their own.
+        origin = Origin(f"{entry.id}/{self._number}", partial(self._done, token))
         if kind == TOMB and self._channel.aligned:
             self._channel.push_tomb(1, (origin,))
         elif kind == TOMB:

@@ -118,7 +118,7 @@ class Part:
                 capacity = channel.capacity + self._graph.held_behind(edge.downstream)
                 self.carriers.append(Departure(self, channel, self.link.outlet(name, capacity)))
             elif edge.upstream not in nodes:
-                self.carriers.append(Arrival(self, channel, self.link.inlet(name)))
+                self.carriers.append(Arrival(self, channel, self.link.inlet(name), self._graph.edges.index(edge)))
         return True
 
     def start(self) -> None:

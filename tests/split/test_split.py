@@ -85,6 +85,20 @@ async def test_p3_a_zip_of_branches_on_other_hosts_never_shifts(shared_server, r
     assert a.outputs["out"] == [(2 * number, number) for number in range(0, 500, 2)]
 
 
+async def test_p1_what_one_item_became_may_meet_again_in_a_merge(shared_server, run_id):
+    given = {
+        "nodes": {
+            "inp": on("b", coros.numbers, {"count": 100}),
+            "x": on("a", coros.same),
+            "y": on("a", coros.same, aggregate_inputs=False),
+            "out": on("b", coros.same, aggregate_inputs=False),
+        },
+        "graph": {"inp": ["x", "y"], "x": ["y", "out"], "y": ["out"]},
+    }
+    _, b = await run_all(parts(given, shared_server, run_id), {"b": "out"})
+    assert sorted(b.outputs["out"]) == sorted(3 * list(range(100)))
+
+
 async def test_p1_failed_items_go_to_a_dead_letter_node_on_another_host(shared_server, run_id):
     given = line(inp=on("a", coros.numbers, {"count": 6}), n=on("b", coros.fail_at_three, on_error={"route": "dead"}))
     given["nodes"]["dead"] = on("a", coros.same)
