@@ -38,6 +38,10 @@ class Ticket(Protocol):
         """Something made of the item failed for good."""
         ...
 
+    def fork(self, number: int) -> Ticket:
+        """The ticket for one of several branches that its item goes on in."""
+        ...
+
     def join(self, other: Ticket) -> None:
         """Its item and that of ``other``, which both follow, go on as one: they are done together or not at all."""
         ...

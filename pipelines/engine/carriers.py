@@ -11,7 +11,7 @@ from ..channels.memory import MemoryChannel
 from ..channels.redis import Entry, Inlet, Outlet
 from ..channels.wire import WireError, decode, encode
 from ..errors import NodeError
-from .origins import Origin
+from .origins import Branch, Origin
 from .submission import Claim
 
 if TYPE_CHECKING:
@@ -100,11 +100,9 @@ class Departure:
         return entries, taken
 
     def _entry(self, item: Any, tickets: tuple[Ticket, ...], kind: int) -> Entry:
-        origins = [ticket for ticket in tickets if isinstance(ticket, Origin)]
+        origins = [ticket for ticket in tickets if isinstance(ticket, (Origin, Branch))]
         claims = [self._part.claim(ticket) for ticket in tickets if not ticket.follows]
         name = origins[0].child(self._outlet) if origins else self._part.new_id()
-        for origin in origins[:1]:
-            origin.sent.setdefault(self._outlet, []).append(name)
         try:
             body = encode((kind, claims, item))
         except WireError as error:

@@ -15,7 +15,7 @@ from typing import Any
 from ..channels.entries import Ticket
 from ..channels.redis import Link, Outlet
 
-__all__ = ["Origin", "SourceTrack"]
+__all__ = ["Branch", "Origin", "SourceTrack"]
 
 
 class Origin:
@@ -40,17 +40,29 @@ class Origin:
         self.id = name
         self.sent: dict[Outlet, list[str]] = {}
         self.released = False
-        self._children: dict[Outlet, int] = {}
+        self._children: dict[tuple[Outlet, str], int] = {}
         self._living = 1
         self._on_done = on_done
         self._on_empty = on_empty
         self._group: list[Origin] = [self]
 
-    def child(self, outlet: Outlet) -> str:
-        """The id of the next thing made of it that goes out there."""
-        number = self._children.get(outlet, 0)
-        self._children[outlet] = number + 1
-        return f"{self.id}.{number}" if number else self.id
+    @property
+    def root(self) -> Origin:
+        """Itself; of a branch what that is a branch of."""
+        return self
+
+    def child(self, outlet: Outlet, way: str = "") -> str:
+        """The id of the next thing made of it that goes out there, having come by that way."""
+        number = self._children.get((outlet, way), 0)
+        self._children[outlet, way] = number + 1
+        name = f"{self.id}.{number}" if number else self.id
+        name += way
+        self.sent.setdefault(outlet, []).append(name)
+        return name
+
+    def fork(self, number: int) -> Ticket:
+        """It, on one of several branches inside this part."""
+        return Branch(self, f"~{number}")
 
     def branch(self, more: int) -> None:
         """It lives on in ``more`` further places."""
@@ -72,10 +84,11 @@ class Origin:
 
     def join(self, other: Ticket) -> None:
         """It goes on together with ``other``."""
-        assert isinstance(other, Origin)
-        if other._group is not self._group:
-            self._group += other._group
-            for each in other._group:
+        assert isinstance(other, (Origin, Branch))
+        others = other.root._group
+        if others is not self._group:
+            self._group += others
+            for each in others:
                 each._group = self._group
 
     def drop(self, node: str) -> None:
@@ -88,6 +101,37 @@ class Origin:
 
     def fail(self, error: BaseException) -> None:
         """What is left of it is followed elsewhere; if the run fails, it is as if it had never been begun."""
+
+
+class Branch:
+    """An origin on one of several branches: what leaves the part by each has ids of its own, whichever comes first.
+
+    Two branches of one origin are equal: where they meet in a zip, they are one again.
+    """
+
+    __slots__ = ("_way", "branch", "drop", "fail", "join", "result", "root")
+
+    follows = True
+
+    def __init__(self, root: Origin, way: str) -> None:
+        self.root = root
+        self._way = way
+        self.branch, self.drop, self.result = root.branch, root.drop, root.result
+        self.fail, self.join = root.fail, root.join
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, (Origin, Branch)) and other.root is self.root
+
+    def __hash__(self) -> int:
+        return hash(self.root)
+
+    def child(self, outlet: Outlet) -> str:
+        """The id of the next thing made of it that goes out there."""
+        return self.root.child(outlet, self._way)
+
+    def fork(self, number: int) -> Ticket:
+        """It, on one of several further branches."""
+        return Branch(self.root, f"{self._way}~{number}")
 
 
 class SourceTrack:

@@ -270,8 +270,11 @@ class Outbox:
             return
         for ticket in tickets:
             ticket.branch(len(self.channels) - 1)
-        for channel in self.channels:
-            channel.push_tracked(value, tickets)
+        if len(self.channels) == 1:
+            self.channels[0].push_tracked(value, tickets)
+            return
+        for number, channel in enumerate(self.channels):
+            channel.push_tracked(value, tuple([ticket.fork(number) for ticket in tickets]))
 
     def _dispatch_to(self, outcome: To, tickets: tuple[Ticket, ...]) -> None:
         if outcome is NOTHING:

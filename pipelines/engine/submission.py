@@ -52,6 +52,10 @@ class Submission:
         if not self.future.done():
             self.future.set_exception(error)
 
+    def fork(self, number: int) -> Ticket:
+        """The same everywhere."""
+        return self
+
     def join(self, other: Ticket) -> None:
         """Nothing to do: each submitted item has its own result."""
 
@@ -114,6 +118,10 @@ class Claim:
     def result(self, sink: str, value: Any) -> None:
         """A sink returned ``value``."""
         self._say("result", sink, value)
+
+    def fork(self, number: int) -> Ticket:
+        """The same everywhere."""
+        return self
 
     def join(self, other: Ticket) -> None:
         """Nothing to do: each submitted item has its own result."""

@@ -33,6 +33,27 @@ def test_children_have_ids_that_come_again():
     assert [origin.child(x), origin.child(x), origin.child(y)] == ["inp:3", "inp:3.1", "inp:3"]
 
 
+def test_p1_branches_have_ids_of_their_own_whichever_comes_first():
+    outlet: Any = "x"
+    for order in ((0, 1), (1, 0)):
+        origin = Origin("inp:3", lambda each: None)
+        branches = [origin.fork(number) for number in range(2)]
+        ids = {number: branches[number].child(outlet) for number in order}  # type: ignore[attr-defined]
+        assert ids == {0: "inp:3~0", 1: "inp:3~1"}
+        assert sorted(origin.sent[outlet]) == ["inp:3~0", "inp:3~1"]
+
+
+def test_branches_that_meet_are_one_again():
+    done: list[str] = []
+    origin = Origin("a", lambda each: done.append(each.id))
+    origin.branch(1)
+    branches = [origin.fork(number) for number in range(2)]
+    (one,) = unite(branches)
+    assert done == []
+    one.drop("")
+    assert done == ["a"]
+
+
 def test_p3_what_came_together_is_done_together():
     done: list[str] = []
     origins = [Origin(name, lambda each: done.append(each.id)) for name in "abcd"]
