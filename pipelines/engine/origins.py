@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from ..channels.entries import Ticket
@@ -27,23 +26,27 @@ class Origin:
     Attributes:
         id: Names the entry, in this life of the part and in the next.
         sent: What was sent because of it: ids for each outlet.
-        released: Nothing of it is left, and nothing stands in the way of telling so.
+        source, number: The track of the source that gave it, and its place there; None for other entries.
+        empty: Nothing of it is left.
+        settled: It was told to be done.
     """
 
-    __slots__ = ("_children", "_group", "_living", "_on_done", "_on_empty", "id", "released", "sent")
+    __slots__ = ("_children", "_group", "_living", "_on_done", "empty", "id", "number", "sent", "settled", "source")
 
     follows = True
 
     def __init__(
-        self, name: str, on_done: Callable[[Origin], None], on_empty: Callable[[Origin], None] | None = None
+        self, name: str, on_done: Callable[[Origin], None], source: SourceTrack | None = None, number: int = 0
     ) -> None:
         self.id = name
         self.sent: dict[Outlet, list[str]] = {}
-        self.released = False
+        self.source = source
+        self.number = number
+        self.empty = False
+        self.settled = False
         self._children: dict[tuple[Outlet, str], int] = {}
         self._living = 1
         self._on_done = on_done
-        self._on_empty = on_empty
         self._group: list[Origin] = [self]
 
     @property
@@ -67,20 +70,30 @@ class Origin:
     def branch(self, more: int) -> None:
         """It lives on in ``more`` further places."""
         self._living += more
-        if self._living > 0:
-            return
-        if self._on_empty is not None:
-            self._on_empty(self)
-        else:
-            self.release()
+        if self._living <= 0:
+            self.empty = True
+            self.settle()
 
-    def release(self) -> None:
-        """It is done, as soon as all that came together with it are."""
-        self.released = True
-        group = self._group
-        if len(group) == 1 or all([each.released for each in group]):
-            for each in group:
-                each._on_done(each)
+    def settle(self) -> None:
+        """Tell that it is done, if all that came together with it, and all before that in a source, are through."""
+        if self.settled:
+            return
+        while True:
+            group = self._group
+            if not all([each.empty for each in group]):
+                return
+            tracks = {each.source for each in group if each.source is not None}
+            earlier = [origin for track in tracks for origin in track.before(group)]
+            if not earlier:
+                break
+            if not all([origin.empty for origin in earlier]):
+                return
+            for origin in earlier:
+                self.join(origin)  # so two groups that wait for each other's items are one
+        for each in group:
+            each.settled = True
+        for each in group:
+            each._on_done(each)
 
     def join(self, other: Ticket) -> None:
         """It goes on together with ``other``."""
@@ -147,7 +160,8 @@ class SourceTrack:
         self._link = link
         self._number = 0
         self._done = done or 0
-        self._ended: dict[int, Origin] = {}
+        self._living: dict[int, Origin] = {}
+        self._through: set[int] = set()
         self._proceeding = False
 
     def __call__(self) -> Origin | None:
@@ -155,24 +169,34 @@ class SourceTrack:
         self._number += 1
         if self._number <= self._done:
             return None
-        return Origin(f"{self._name}:{self._number}", self._on_done, partial(self._end, self._number))
+        name = f"{self._name}:{self._number}"
+        origin = self._living[self._number] = Origin(name, self._on_done, self, self._number)
+        return origin
 
-    def _end(self, number: int, origin: Origin) -> None:
-        """Nothing of the item is left; it counts as done when all before it are, and all that it came together with."""
-        self._ended[number] = origin
+    def before(self, group: list[Origin]) -> list[Origin]:
+        """The items before the last one in ``group`` that are neither done nor in it."""
+        numbers = {each.number for each in group if each.source is self}
+        others = [number for number in range(self._done + 1, max(numbers)) if number not in numbers]
+        return [self._living[number] for number in others if number in self._living]
+
+    def _on_done(self, origin: Origin) -> None:
+        """Nobody will make the item, or what was sent because of it, again."""
+        del self._living[origin.number]
+        self._through.add(origin.number)
+        while self._done + 1 in self._through:
+            self._done += 1
+            self._through.discard(self._done)
+        self._link.advance(self._name, self._done, origin.sent)
         self._proceed()
 
     def _proceed(self) -> None:
+        """The items behind may have waited for those that are done now."""
         if self._proceeding:
             return
         self._proceeding = True
-        while (origin := self._ended.get(self._done + 1)) is not None and not origin.released:
-            origin.release()
+        done = -1
+        while done != self._done:
+            done = self._done
+            if (following := self._living.get(done + 1)) is not None:
+                following.settle()
         self._proceeding = False
-
-    def _on_done(self, origin: Origin) -> None:
-        """The next item is done: nobody will make it, or what was sent because of it, again."""
-        self._done += 1
-        del self._ended[self._done]
-        self._link.advance(self._name, self._done, origin.sent)
-        self._proceed()

@@ -117,3 +117,31 @@ def test_thousands_may_wait_for_the_first():
         assert origin is not None
         origin.drop("")
     assert link.told[-1][:2] == ("inp", 5000)
+
+
+def test_items_of_one_source_may_come_together():
+    link = LinkLog()
+    track = SourceTrack("inp", link, 0)  # type: ignore[arg-type]
+    origins = [track() for _ in range(6)]
+    assert None not in origins
+    unite(origins[:3])  # type: ignore[arg-type]
+    unite(origins[3:])  # type: ignore[arg-type]
+    for origin in reversed(origins):
+        assert origin is not None
+        origin.drop("")
+    assert link.told[-1][:2] == ("inp", 6)
+    assert track._living == {}
+
+
+def test_groups_that_wait_for_each_others_items_are_done():
+    link = LinkLog()
+    track = SourceTrack("inp", link, 0)  # type: ignore[arg-type]
+    origins = [track() for _ in range(4)]
+    assert None not in origins
+    unite([origins[0], origins[2]])  # type: ignore[list-item]
+    unite([origins[1], origins[3]])  # type: ignore[list-item]
+    for origin in origins:
+        assert origin is not None
+        assert link.told == []
+        origin.drop("")
+    assert link.told[-1][:2] == ("inp", 4)
