@@ -94,6 +94,8 @@ class Origin:
             each.settled = True
         for each in group:
             each._on_done(each)
+        for track in tracks:
+            track.proceed()
 
     def join(self, other: Ticket) -> None:
         """It goes on together with ``other``."""
@@ -177,7 +179,8 @@ class SourceTrack:
         """The items before the last one in ``group`` that are neither done nor in it."""
         numbers = {each.number for each in group if each.source is self}
         others = [number for number in range(self._done + 1, max(numbers)) if number not in numbers]
-        return [self._living[number] for number in others if number in self._living]
+        living = [self._living[number] for number in others if number in self._living]
+        return [origin for origin in living if not origin.settled]
 
     def _on_done(self, origin: Origin) -> None:
         """Nobody will make the item, or what was sent because of it, again."""
@@ -187,9 +190,8 @@ class SourceTrack:
             self._done += 1
             self._through.discard(self._done)
         self._link.advance(self._name, self._done, origin.sent)
-        self._proceed()
 
-    def _proceed(self) -> None:
+    def proceed(self) -> None:
         """The items behind may have waited for those that are done now."""
         if self._proceeding:
             return
