@@ -165,7 +165,7 @@ def _alive() -> set[threading.Thread | multiprocessing.process.BaseProcess]:
     threads = [each for each in threading.enumerate() if not each.name.startswith(FOREIGN_THREADS)]
     for thread in threads:
         # Python 3.11 waits for every subprocess in such a thread, which ends by itself, a moment after the process.
-        if thread.name.startswith("asyncio-waitpid-"):
+        if thread.name.startswith(("waitpid-", "asyncio-waitpid-")):
             thread.join(timeout=5)
     return {each for each in threads if each.is_alive()} | set(multiprocessing.active_children())
 
