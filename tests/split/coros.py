@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pipelines import SKIP
+from pipelines import SKIP, To
 
 
 def numbers(self: Any, count: int) -> Any:
@@ -37,3 +37,8 @@ async def fail_at_three(self: Any, q_elt: tuple[int]) -> int:
 
 async def hang(self: Any, q_elt: tuple[Any]) -> Any:
     await asyncio.sleep(3600)
+
+
+async def both_ways(self: Any, q_elt: tuple[int]) -> Any:
+    yield To("x", q_elt[0])
+    yield To("y", q_elt[0])

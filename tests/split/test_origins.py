@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.channels.entries import unite
+from pipelines.channels.memory import MemoryChannel
 from pipelines.engine.origins import Origin, SourceTrack
+from pipelines.engine.outbox import Outbox
+from pipelines.statistics import Meter
 
 
 class LinkLog:
@@ -145,3 +148,12 @@ def test_groups_that_wait_for_each_others_items_are_done():
         assert link.told == []
         origin.drop("")
     assert link.told[-1][:2] == ("inp", 4)
+
+
+def test_p1_an_item_that_goes_on_in_several_channels_is_on_several_branches():
+    channels = [MemoryChannel("n", name, 5) for name in "ab"]
+    outbox = Outbox("n", channels, None, Meter(0.0), ordered=True)
+    outbox.dispatch(7, (Origin("inp:1", lambda each: None),))
+    outlet: Any = "x"
+    tickets = [channel.take()[1][0] for channel in channels]
+    assert [ticket.child(outlet) for ticket in tickets] == ["inp:1~0", "inp:1~1"]  # type: ignore[attr-defined]

@@ -99,6 +99,21 @@ async def test_p1_what_one_item_became_may_meet_again_in_a_merge(shared_server, 
     assert sorted(b.outputs["out"]) == sorted(3 * list(range(100)))
 
 
+async def test_p1_what_a_node_sends_two_ways_may_meet_again_in_a_merge(shared_server, run_id):
+    given = {
+        "nodes": {
+            "inp": on("a", coros.numbers, {"count": 100}),
+            "g": on("a", coros.both_ways),
+            "x": on("b", coros.same),
+            "y": on("b", coros.same, aggregate_inputs=False),
+            "out": on("a", coros.same),
+        },
+        "graph": {"inp": ["g"], "g": ["x", "y"], "x": ["y"], "y": ["out"]},
+    }
+    a, _ = await run_all(parts(given, shared_server, run_id), {"a": "out"})
+    assert sorted(a.outputs["out"]) == sorted(2 * list(range(100)))
+
+
 async def test_p1_failed_items_go_to_a_dead_letter_node_on_another_host(shared_server, run_id):
     given = line(inp=on("a", coros.numbers, {"count": 6}), n=on("b", coros.fail_at_three, on_error={"route": "dead"}))
     given["nodes"]["dead"] = on("a", coros.same)
